@@ -1,0 +1,104 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "core/dtype.hpp"
+#include "kernels/bucket.hpp"
+#include "kernels/gemm.hpp"
+#include "kernels/pack.hpp"
+#include "kernels/reduce.hpp"
+#include "kernels/regroup.hpp"
+#include "kernels/swiglu.hpp"
+
+namespace ep::device {
+
+/// Order of execution on a device: what is enqueued runs in turn. Made and owned by its Device.
+class Stream {
+ public:
+  virtual ~Stream() = default;
+
+ protected:
+  Stream() = default;
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+};
+
+/// A point in a stream's work, with the time at which it was reached. Recorded before it is waited for; recording it
+/// again starts it anew, and waits enqueued earlier keep meaning the earlier record.
+class Event {
+ public:
+  virtual ~Event() = default;
+
+ protected:
+  Event() = default;
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+};
+
+/// Who will touch a buffer. `exchange` memory is what the Exchange may send from and receive into.
+enum class MemoryUse : std::uint8_t { device, exchange, host_pinned };
+
+/// Owning pointer to device or pinned memory, 256-byte aligned.
+class Buffer {
+ public:
+  using Release = std::function<void(std::byte*)>;
+  Buffer() = default;
+  Buffer(std::byte* data, std::int64_t size_bytes, Release release)
+      : data_(data, std::move(release)), size_bytes_(size_bytes) {}
+  [[nodiscard]] std::byte* data() const { return data_.get(); }
+  template <class T>
+  [[nodiscard]] T* as() const {
+    return reinterpret_cast<T*>(data_.get());
+  }
+  [[nodiscard]] std::int64_t size_bytes() const { return size_bytes_; }
+
+ private:
+  std::unique_ptr<std::byte, Release> data_;
+  std::int64_t size_bytes_ = 0;
+};
+
+/// One rank's accelerator, or its share of the CPU. Calls come from one host thread. Everything that takes a Stream is
+/// asynchronous and ordered by it; an error on a stream is thrown by the next synchronize.
+class Device {
+ public:
+  virtual ~Device() = default;
+
+  [[nodiscard]] virtual std::string_view name() const = 0;    // "cpu", "cuda"
+  [[nodiscard]] virtual std::string description() const = 0;  // model, threads
+  /// Element type experts compute in when the payload is `payload`: fp32 on the cpu, bf16 on cuda.
+  [[nodiscard]] virtual core::DType compute_dtype(core::DType payload) const = 0;
+  [[nodiscard]] virtual std::int64_t available_bytes(MemoryUse use) const = 0;
+  /// Throws Error (unsupported) when there is too little memory.
+  virtual Buffer allocate(std::int64_t size_bytes, MemoryUse use) = 0;
+
+  virtual Stream& compute_stream() = 0;
+  virtual Stream& comm_stream() = 0;
+  virtual std::unique_ptr<Event> create_event() = 0;
+  virtual void record(Event& event, Stream& stream) = 0;
+  /// Work enqueued on `stream` from now on starts after `event`'s latest record was reached.
+  virtual void wait(Stream& stream, const Event& event) = 0;
+  virtual void synchronize(const Event& event) = 0;  // blocks the host
+  virtual void synchronize() = 0;                    // both streams; throws what went wrong on either
+  /// Time an event was reached, in core::now_us() microseconds. @pre it was reached.
+  [[nodiscard]] virtual double time_us(const Event& event) const = 0;
+
+  /// Copies between host and device memory in stream order. Host memory must stay until the stream has passed.
+  virtual void copy(Stream& stream, void* to, const void* from, std::int64_t size_bytes) = 0;
+  virtual void fill_zero(Stream& stream, void* to, std::int64_t size_bytes) = 0;
+
+  virtual void launch(Stream& stream, const kernels::BucketArgs& args) = 0;
+  virtual void launch(Stream& stream, const kernels::PackArgs& args) = 0;
+  virtual void launch(Stream& stream, const kernels::RegroupArgs& args) = 0;
+  virtual void launch(Stream& stream, const kernels::SwigluArgs& args) = 0;
+  virtual void launch(Stream& stream, const kernels::ReduceArgs& args) = 0;
+  virtual void launch(Stream& stream, const kernels::GroupedGemmArgs& args) = 0;
+};
+
+/// @param threads GEMM threads; 0: the cores this process may run on, divided by the ranks that share them.
+std::unique_ptr<Device> make_cpu_device(int threads);
+
+}  // namespace ep::device

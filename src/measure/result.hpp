@@ -1,0 +1,114 @@
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "plan/plan.hpp"
+#include "routing/routing.hpp"
+#include "schedule/schedule.hpp"
+
+namespace ep::measure {
+
+/// The resource that decides a duration: "rank 3 egress", "node 0 memory", "compute".
+struct Bottleneck {
+  std::string resource;    // "egress", "ingress", "node memory", "node egress", "node ingress", "compute", "memory"
+  int rank = -1;           // rank, or node for node resources; -1: none in particular
+  double utilisation = 0;  // its busy time over the predicted time of the row, 0..1
+  std::string step;        // name of the operation it bounds
+};
+
+/// One operation of a row. Times in microseconds; start relative to the iteration's start; of the slowest rank.
+struct StepResult {
+  int id = 0;
+  std::string name;
+  std::string kind;
+  std::string stream;    // "host", "compute", "comm"
+  std::string resource;  // what the model says binds it
+  double start_us = 0;
+  double measured_us = 0;         // median over iterations of the slowest rank
+  double predicted_us = 0;        // in the schedule, slowed by what runs beside it
+  double predicted_alone_us = 0;  // with nothing beside it
+};
+
+/// What one rank saw. Medians over iterations, microseconds.
+struct RankResult {
+  int rank = 0;
+  std::string host;
+  double lateness_us = 0;  // its start minus the earliest
+  std::optional<double> exposed_us;
+  std::optional<double> overlap_efficiency;
+  std::optional<double> compute_interference;
+  double iteration_us = 0;
+};
+
+struct CheckResult {
+  bool passed = false;
+  double max_relative_error = 0;
+  std::int64_t tokens_checked = 0;
+};
+
+/// A span of one rank's lane, for the timeline. Microseconds from the start of the iteration.
+struct Span {
+  int rank = 0;
+  schedule::Lane lane{};
+  int op = 0;
+  double start_us = 0;
+  double end_us = 0;
+};
+
+/// One strategy under one configuration: a line of the table, an element of "rows".
+struct Row {
+  std::string status = "ok";  // "ok", "wrong data"; a row that is not ok prints no time
+  std::string strategy;
+  std::string direction;
+  std::string device;
+  std::string exchange;
+  std::string algorithm;
+  int ranks = 0;
+  int nodes = 0;
+  int launches = 1;
+  int iterations = 0;
+  bool converged = false;
+  double median_us = 0;
+  double p95_us = 0;
+  double max_us = 0;
+  double ci_low_us = 0;
+  double ci_high_us = 0;
+  double predicted_us = 0;
+  double route_cost_ms = 0;
+  std::vector<double> launch_medians_us;  // [launches]
+  Bottleneck bottleneck;
+  Bottleneck runner_up;
+  plan::ByteCounts dispatch_bytes;
+  plan::ByteCounts combine_bytes;
+  std::optional<double> exposed_us;  // of the slowest rank; null with one rank or nothing to overlap
+  std::optional<double> overlap_efficiency;
+  std::optional<double> compute_interference;
+  std::vector<RankResult> per_rank;
+  std::vector<StepResult> steps;
+  CheckResult check;
+  std::vector<Span> measured_spans;  // of the iteration nearest the median, for --trace
+  std::vector<Span> predicted_spans;
+};
+
+/// 100 * (predicted - measured) / measured.
+inline double error_percent(double predicted, double measured) {
+  return 100.0 * (predicted - measured) / measured;
+}
+
+/// Everything a run leaves behind.
+struct Report {
+  bool emulated = false;
+  std::vector<std::pair<std::string, std::string>> provenance;  // versions, revision, hosts, binding, arguments, …
+  std::vector<std::pair<std::string, std::string>> config;      // every option in force, as the user would write it
+  std::string clock_source;         // "shared" (same boot and time namespace) or "ping-pong"
+  double clock_uncertainty_us = 0;  // 0 for a shared clock
+  routing::Skew skew;
+  std::uint64_t routing_hash = 0;
+  std::vector<std::string> notes;  // what the reader should know, one sentence each
+  std::vector<Row> rows;
+};
+
+}  // namespace ep::measure
