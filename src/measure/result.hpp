@@ -7,7 +7,7 @@
 
 #include "plan/plan.hpp"
 #include "routing/routing.hpp"
-#include "schedule/schedule.hpp"
+#include "schedule/timeline.hpp"
 
 namespace ep::measure {
 
@@ -49,15 +49,6 @@ struct CheckResult {
   std::int64_t tokens_checked = 0;
 };
 
-/// A span of one rank's lane, for the timeline. Microseconds from the start of the iteration.
-struct Span {
-  int rank = 0;
-  schedule::Lane lane{};
-  int op = 0;
-  double start_us = 0;
-  double end_us = 0;
-};
-
 /// One strategy under one configuration: a line of the table, an element of "rows".
 struct Row {
   std::string status = "ok";  // "ok", "wrong data"; a row that is not ok prints no time
@@ -89,8 +80,8 @@ struct Row {
   std::vector<RankResult> per_rank;
   std::vector<StepResult> steps;
   CheckResult check;
-  std::vector<Span> measured_spans;  // of the iteration nearest the median, for --trace
-  std::vector<Span> predicted_spans;
+  std::vector<schedule::Span> measured_spans;  // of the iteration nearest the median, for --trace
+  std::vector<schedule::Span> predicted_spans;
 };
 
 /// 100 * (predicted - measured) / measured.

@@ -1,0 +1,31 @@
+#pragma once
+#include <string>
+#include <vector>
+
+#include "core/matrix.hpp"
+#include "cost/machine.hpp"
+
+namespace ep::cost {
+
+/// Busy time of one resource during an exchange.
+struct ResourceUse {
+  std::string resource;  // "egress", "ingress" (of a rank); "node memory", "node egress", "node ingress"
+  int index = 0;         // rank or node
+  double busy_us = 0;
+};
+
+/// Price of one all-to-all.
+struct ExchangeCost {
+  std::vector<double> rank_us;  // [ranks] until the rank has sent and received everything
+  double total_us = 0;          // of the slowest rank
+  ResourceUse bottleneck;       // the resource that attains the maximum
+  ResourceUse runner_up;        // the busiest of the others
+};
+
+/// T = max over resources of (latency * messages + bytes / bandwidth), the resources being each rank's egress and
+/// ingress, each node's NICs and each node's memory, through which its ranks' copies pass together.
+/// Derived in docs/cost-model.md. Quadratic in ranks.
+/// @param rows [ranks, ranks] rows that rank s sends to rank d; the diagonal costs nothing.
+ExchangeCost exchange_cost(const core::Matrix<std::int64_t>& rows, std::int64_t row_bytes, const Machine& machine);
+
+}  // namespace ep::cost

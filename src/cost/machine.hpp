@@ -1,0 +1,57 @@
+#pragma once
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "placement/placement.hpp"
+#include "schedule/schedule.hpp"
+
+namespace ep::cost {
+
+/// time_us = latency_us + bytes / (gbs * 1000). GB/s is 1e9 bytes a second; one direction.
+struct Line {
+  double latency_us = 0;
+  double gbs = 0;
+
+  [[nodiscard]] double time_us(double bytes) const { return latency_us + transfer_us(bytes); }
+  [[nodiscard]] double transfer_us(double bytes) const { return bytes / (gbs * 1000.0); }
+};
+
+/// Time of one GEMM [rows, k] x [k, n] against rows, measured at a few row counts.
+struct GemmCurve {
+  struct Point {
+    double rows = 0;
+    double us = 0;
+  };
+  std::int64_t n = 0;
+  std::int64_t k = 0;
+  std::vector<Point> points;  // ascending in rows
+
+  /// Linear between points and beyond the last; below the first the time of the first, scaled half-way to zero rows'
+  /// cost, since the weights are read whole for a single row too.
+  [[nodiscard]] double time_us(double rows) const;
+};
+
+/// How much slower each side runs while compute and communication run on one rank at once; 1: no interference.
+struct Interference {
+  double compute = 1;
+  double comm = 1;
+};
+
+/// All constants of the cost model for one job, with where they come from.
+struct Machine {
+  std::string origin;  // "calibrated on <host>" or a citation
+  placement::Topology topology;
+  Line in_node;              // one link between two ranks of a node
+  Line between_nodes;        // one link between two ranks of different nodes
+  double node_copy_gbs = 0;  // bytes that all ranks of a node together move through its memory; 0: no such limit
+  double node_nic_gbs = 0;   // bytes a node's NICs move each way; 0: the links alone limit
+  double counts_us = 0;      // the count exchange, latency-bound
+  double launch_us = 0;      // issuing one operation
+  std::map<schedule::OpKind, Line> memory;  // bandwidth of each kernel
+  std::vector<GemmCurve> gemm;
+  Interference interference;
+};
+
+}  // namespace ep::cost

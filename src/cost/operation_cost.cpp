@@ -1,0 +1,97 @@
+#include "cost/operation_cost.hpp"
+
+#include <algorithm>
+#include <limits>
+
+#include <fmt/format.h>
+
+#include "core/error.hpp"
+
+namespace ep::cost {
+
+namespace {
+
+const Line& kernel_line(const Machine& machine, schedule::OpKind kernel) {
+  const auto found = machine.memory.find(kernel);
+  if (found == machine.memory.end()) {
+    throw core::Error(core::ExitCode::internal,
+                      fmt::format("cost model: no bandwidth for kernel {}", schedule::name_of(kernel)));
+  }
+  return found->second;
+}
+
+/// The curve of the same (n, k), else the nearest in work, scaled by it.
+double gemm_us(const Machine& machine, std::int64_t n, std::int64_t k, double rows) {
+  const GemmCurve* nearest = nullptr;
+  double best = std::numeric_limits<double>::infinity();
+  double scale = 1;
+  for (const GemmCurve& curve : machine.gemm) {
+    const double ratio =
+        static_cast<double>(n) * static_cast<double>(k) / (static_cast<double>(curve.n) * static_cast<double>(curve.k));
+    const double distance = (curve.n == n && curve.k == k) ? -1 : std::max(ratio, 1 / ratio);
+    if (distance >= best) continue;
+    best = distance;
+    nearest = &curve;
+    scale = ratio;
+  }
+  if (nearest == nullptr) throw core::Error(core::ExitCode::internal, "cost model: no GEMM curve");
+  return nearest->time_us(rows) * scale;
+}
+
+double gemm_work_us(const schedule::GemmWork& work, const Machine& machine, int rank) {
+  double total = 0;
+  for (const std::int64_t rows : work.rows->row(rank)) {
+    if (rows > 0) total += gemm_us(machine, work.n, work.k, static_cast<double>(rows));
+  }
+  return total;
+}
+
+/// Kernels and GEMMs of one rank: the larger share names the resource.
+void price_compute(const schedule::Operation& op, const Machine& machine, OperationCost& cost) {
+  for (int rank = 0; rank < machine.topology.ranks(); ++rank) {
+    double memory = 0;
+    double gemm = 0;
+    for (const auto& work : op.work.memory) {
+      const std::int64_t bytes = work.bytes[static_cast<std::size_t>(rank)];
+      if (bytes > 0) memory += kernel_line(machine, work.kernel).time_us(static_cast<double>(bytes));
+    }
+    for (const auto& work : op.work.gemm) gemm += gemm_work_us(work, machine, rank);
+    cost.rank_us[static_cast<std::size_t>(rank)] += memory + gemm;
+    const ResourceUse uses[] = {{"memory", rank, memory}, {"compute", rank, gemm}};
+    for (const ResourceUse& use : uses) {
+      if (use.busy_us > cost.bottleneck.busy_us) cost.bottleneck = use;
+    }
+  }
+}
+
+}  // namespace
+
+double GemmCurve::time_us(double rows) const {
+  if (rows <= 0 || points.empty()) return 0;
+  if (points.size() == 1) return points[0].us * rows / points[0].rows;
+  if (rows <= points[0].rows) return points[0].us * 0.5 * (1 + rows / points[0].rows);
+  std::size_t upper = 1;
+  while (upper + 1 < points.size() && points[upper].rows < rows) ++upper;
+  const Point& a = points[upper - 1];
+  const Point& b = points[upper];
+  return a.us + (b.us - a.us) * (rows - a.rows) / (b.rows - a.rows);
+}
+
+OperationCost operation_cost(const schedule::Operation& op, const Machine& machine) {
+  OperationCost cost;
+  cost.rank_us.assign(static_cast<std::size_t>(machine.topology.ranks()), machine.launch_us);
+  price_compute(op, machine, cost);
+  for (const auto& work : op.work.exchange) {
+    const ExchangeCost exchange = exchange_cost(*work.rows, work.row_bytes, machine);
+    for (std::size_t rank = 0; rank < cost.rank_us.size(); ++rank) cost.rank_us[rank] += exchange.rank_us[rank];
+    cost.bottleneck = exchange.bottleneck;
+    cost.runner_up = exchange.runner_up;
+  }
+  if (!op.work.counts.empty() && machine.topology.ranks() > 1) {
+    for (double& time : cost.rank_us) time += machine.counts_us;
+    cost.bottleneck = {"latency", 0, machine.counts_us};
+  }
+  return cost;
+}
+
+}  // namespace ep::cost

@@ -1,0 +1,22 @@
+#pragma once
+#include <string>
+#include <vector>
+
+#include "cost/exchange_cost.hpp"
+#include "cost/machine.hpp"
+#include "schedule/schedule.hpp"
+
+namespace ep::cost {
+
+/// Price of one operation with nothing beside it.
+struct OperationCost {
+  std::vector<double> rank_us;  // [ranks]
+  ResourceUse bottleneck;       // for compute: "compute" or "memory" of the slowest rank
+  ResourceUse runner_up;
+};
+
+/// Sums the parts of `op.work`: memory by bytes / bandwidth of its kernel, GEMM by the curve of its (n, k), exchanges
+/// by exchange_cost, and launch_us for issuing it. Throws Error (internal) when the machine lacks a constant it needs.
+OperationCost operation_cost(const schedule::Operation& op, const Machine& machine);
+
+}  // namespace ep::cost

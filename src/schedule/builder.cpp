@@ -1,0 +1,133 @@
+#include "schedule/builder.hpp"
+
+#include <fmt/format.h>
+
+#include "schedule/work.hpp"
+
+namespace ep::schedule {
+
+namespace {
+
+bool touches(const Operation& a, const Operation& b) {
+  const auto meet = [](const std::vector<BufferId>& x, const std::vector<BufferId>& y) {
+    for (const BufferId& one : x)
+      for (const BufferId& other : y)
+        if (one == other) return true;
+    return false;
+  };
+  return meet(a.writes, b.writes) || meet(a.writes, b.reads) || meet(a.reads, b.writes);
+}
+
+/// Marks `id` and all that is ordered before it.
+void mark_ordered(const Schedule& schedule, int id, std::vector<bool>& ordered) {
+  if (ordered[static_cast<std::size_t>(id)]) return;
+  ordered[static_cast<std::size_t>(id)] = true;
+  const Operation& op = schedule.ops[static_cast<std::size_t>(id)];
+  for (const int wait : op.waits) mark_ordered(schedule, wait, ordered);
+  for (int earlier = id - 1; earlier >= 0; --earlier) {
+    const Lane lane = schedule.ops[static_cast<std::size_t>(earlier)].lane;
+    if (lane == op.lane || lane == Lane::host) mark_ordered(schedule, earlier, ordered);
+  }
+}
+
+}  // namespace
+
+Builder::Builder(const plan::Plan& plan, const plan::LayerShape& shape, std::string strategy, bool serial)
+    : plan_(plan), shape_(shape), serial_(serial) {
+  schedule_.strategy = std::move(strategy);
+  schedule_.direction = "forward";
+  schedule_.chunks = static_cast<int>(plan.chunks.size());
+}
+
+bool Builder::has_shared() const {
+  return shape_.shared_ffn > 0;
+}
+
+Operation& Builder::add(OpKind kind, Lane lane, int part, int parts, Work work, std::vector<BufferId> reads,
+                        std::vector<BufferId> writes) {
+  const int id = static_cast<int>(schedule_.ops.size());
+  Operation op{
+      id, std::string(name_of(kind)), kind, lane, part, parts, std::move(work), std::move(reads), std::move(writes),
+      {}};
+  if (parts > 1) op.name += fmt::format("[{}]", part);
+  std::vector<bool> ordered(schedule_.ops.size(), false);
+  for (const Operation& earlier : schedule_.ops) {
+    if (earlier.lane == lane || earlier.lane == Lane::host) mark_ordered(schedule_, earlier.id, ordered);
+  }
+  // Latest first: a wait for a late operation often covers the earlier ones.
+  for (int earlier = id - 1; earlier >= 0; --earlier) {
+    const bool needed = touches(schedule_.ops[static_cast<std::size_t>(earlier)], op) || (serial_ && earlier == id - 1);
+    if (!needed || ordered[static_cast<std::size_t>(earlier)]) continue;
+    op.waits.push_back(earlier);
+    mark_ordered(schedule_, earlier, ordered);
+  }
+  schedule_.ops.push_back(std::move(op));
+  return schedule_.ops.back();
+}
+
+void Builder::bucket(int chunk) {
+  add(OpKind::bucket, Lane::compute, chunk, chunks(), bucket_work(plan_, chunk), {{BufferKind::routing}},
+      {{BufferKind::buckets, chunk}});
+}
+
+void Builder::exchange_counts() {
+  std::vector<BufferId> reads;
+  std::vector<BufferId> writes;
+  for (int chunk = 0; chunk < chunks(); ++chunk) {
+    reads.push_back({BufferKind::buckets, chunk});
+    writes.push_back({BufferKind::counts, chunk});
+  }
+  add(OpKind::exchange_counts, Lane::host, 0, 1, counts_work(plan_), std::move(reads), std::move(writes));
+}
+
+void Builder::pack(int chunk) {
+  add(OpKind::pack, Lane::compute, chunk, chunks(), pack_work(plan_, shape_, chunk),
+      {{BufferKind::tokens}, {BufferKind::buckets, chunk}, {BufferKind::counts, chunk}},
+      {{BufferKind::send, chunk}, {BufferKind::recv, chunk}});
+}
+
+void Builder::dispatch(int chunk) {
+  add(OpKind::dispatch, Lane::comm, chunk, chunks(), exchange_work(plan_, shape_, chunk, OpKind::dispatch),
+      {{BufferKind::send, chunk}, {BufferKind::counts, chunk}}, {{BufferKind::recv, chunk}});
+}
+
+void Builder::experts(int chunk) {
+  add(OpKind::regroup, Lane::compute, chunk, chunks(), regroup_work(plan_, shape_, chunk, OpKind::regroup),
+      {{BufferKind::recv, chunk}, {BufferKind::counts, chunk}}, {{BufferKind::expert_in, chunk}});
+  add(OpKind::gate_up, Lane::compute, chunk, chunks(), expert_gemm_work(plan_, shape_, chunk, OpKind::gate_up),
+      {{BufferKind::expert_in, chunk}}, {{BufferKind::gate_up, chunk}});
+  add(OpKind::swiglu, Lane::compute, chunk, chunks(), swiglu_work(plan_, shape_, chunk), {{BufferKind::gate_up, chunk}},
+      {{BufferKind::activation, chunk}});
+  add(OpKind::down, Lane::compute, chunk, chunks(), expert_gemm_work(plan_, shape_, chunk, OpKind::down),
+      {{BufferKind::activation, chunk}}, {{BufferKind::expert_out, chunk}});
+  add(OpKind::ungroup, Lane::compute, chunk, chunks(), regroup_work(plan_, shape_, chunk, OpKind::ungroup),
+      {{BufferKind::expert_out, chunk}, {BufferKind::counts, chunk}},
+      {{BufferKind::combine_send, chunk}, {BufferKind::combine_recv, chunk}});
+}
+
+void Builder::combine(int chunk) {
+  add(OpKind::combine, Lane::comm, chunk, chunks(), exchange_work(plan_, shape_, chunk, OpKind::combine),
+      {{BufferKind::combine_send, chunk}, {BufferKind::counts, chunk}}, {{BufferKind::combine_recv, chunk}});
+}
+
+void Builder::reduce(int chunk) {
+  std::vector<BufferId> reads{{BufferKind::combine_recv, chunk}, {BufferKind::buckets, chunk}};
+  for (const Operation& op : schedule_.ops) {
+    if (op.kind == OpKind::shared) reads.push_back({BufferKind::shared_out, op.part});
+  }
+  add(OpKind::reduce, Lane::compute, chunk, chunks(), reduce_work(plan_, shape_, chunk), std::move(reads),
+      {{BufferKind::output, chunk}});
+}
+
+void Builder::shared(int part, int parts) {
+  if (!has_shared()) return;
+  add(OpKind::shared, Lane::compute, part, parts, shared_work(plan_, shape_, part, parts), {{BufferKind::tokens}},
+      {{BufferKind::shared_scratch}, {BufferKind::shared_out, part}});
+}
+
+Schedule Builder::finish() {
+  validate(schedule_);
+  return std::move(schedule_);
+}
+
+}  // namespace ep::schedule
