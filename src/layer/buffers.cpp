@@ -1,0 +1,99 @@
+#include "layer/buffers.hpp"
+
+#include <algorithm>
+#include <initializer_list>
+#include <vector>
+
+#include "core/parse.hpp"
+#include "kernels/regroup.hpp"
+
+namespace ep::layer {
+
+namespace {
+
+/// One buffer to make: where it goes, what for, how large.
+struct Request {
+  device::Buffer Buffers::*member;
+  device::MemoryUse use;
+  std::int64_t bytes;
+};
+
+std::int64_t product(std::initializer_list<std::int64_t> factors) {
+  std::int64_t result = 1;
+  for (const std::int64_t factor : factors) result = core::checked_product(result, factor, "buffer size");
+  return result;
+}
+
+std::vector<Request> requests(const BufferSizes& s, const plan::LayerShape& shape, int topk, int experts,
+                              core::DType compute, int max_chunks) {
+  using enum device::MemoryUse;
+  const std::int64_t element = core::size_of(compute);
+  const std::int64_t dispatch_row = plan::row_bytes(shape.hidden, shape.dispatch_dtype);
+  const std::int64_t combine_row = plan::row_bytes(shape.hidden, shape.combine_dtype);
+  const std::int64_t hidden = shape.hidden;
+  const std::int64_t ffn = shape.ffn;
+  const std::int64_t shared = shape.shared_ffn;
+  const std::int64_t experts_here = s.local_experts;
+  const bool second_tokens = shared > 0 && compute != shape.dispatch_dtype;
+  return {
+      {&Buffers::tokens, device, product({s.tokens, hidden, core::size_of(shape.dispatch_dtype)})},
+      {&Buffers::tokens_compute, device, second_tokens ? product({s.tokens, hidden, element}) : 0},
+      {&Buffers::expert_ids, device, product({s.tokens, topk, 4})},
+      {&Buffers::gate_weights, device, product({s.tokens, topk, 4})},
+      {&Buffers::expert_key, device, product({experts, 4})},
+      {&Buffers::gate_up_weights, device, product({experts_here, 2, ffn, hidden, element})},
+      {&Buffers::down_weights, device, product({experts_here, ffn, hidden, element})},
+      {&Buffers::shared_gate_up, device, product({2, shared, hidden, element})},
+      {&Buffers::shared_down, device, product({shared, hidden, element})},
+      {&Buffers::counts, device, product({max_chunks, s.buckets, 4})},
+      {&Buffers::counts_host, host_pinned, product({max_chunks, s.buckets, 4})},
+      {&Buffers::position, device, product({s.tokens, topk, 4})},
+      {&Buffers::send, exchange, product({s.sent, dispatch_row})},
+      {&Buffers::recv, exchange, product({s.received, dispatch_row})},
+      {&Buffers::segments, device, product({max_chunks, 2, s.buckets, std::int64_t{sizeof(kernels::Segment)}})},
+      {&Buffers::expert_in, device, product({s.received, hidden, element})},
+      {&Buffers::gate_up, device, product({s.received, 2, ffn, element})},
+      {&Buffers::activation, device, product({s.received, ffn, element})},
+      {&Buffers::expert_out, device, product({s.received, hidden, element})},
+      {&Buffers::combine_send, exchange, product({s.received, combine_row})},
+      {&Buffers::combine_recv, exchange, product({s.sent, combine_row})},
+      {&Buffers::shared_scratch, device, product({s.tokens, 3, shared, element})},
+      {&Buffers::shared_out, device, shared > 0 ? product({s.tokens, hidden, element}) : 0},
+      {&Buffers::output, device, product({s.tokens, combine_row})},
+  };
+}
+
+}  // namespace
+
+BufferSizes buffer_sizes(const plan::Plan& plan, int rank) {
+  BufferSizes sizes;
+  for (const plan::ChunkTraffic& chunk : plan.chunks) {
+    sizes.tokens += chunk.tokens[static_cast<std::size_t>(rank)];
+    for (int peer = 0; peer < plan.ranks(); ++peer) {
+      sizes.sent += chunk.copies(rank, peer);
+      sizes.received += chunk.copies(peer, rank);
+    }
+  }
+  sizes.buckets = std::int64_t{plan.ranks()} * plan.placement.max_local();
+  sizes.local_experts = static_cast<int>(plan.placement.experts_of(rank).size());
+  return sizes;
+}
+
+std::int64_t required_bytes(const BufferSizes& sizes, const plan::LayerShape& shape, int topk, int experts,
+                            core::DType compute, int max_chunks) {
+  std::int64_t total = 0;
+  for (const Request& request : requests(sizes, shape, topk, experts, compute, max_chunks)) total += request.bytes;
+  return total;
+}
+
+Buffers allocate(device::Device& device, const BufferSizes& sizes, const plan::LayerShape& shape, int topk, int experts,
+                 int max_chunks) {
+  Buffers buffers;
+  const core::DType compute = device.compute_dtype(shape.combine_dtype);
+  for (const Request& request : requests(sizes, shape, topk, experts, compute, max_chunks)) {
+    if (request.bytes > 0) buffers.*request.member = device.allocate(request.bytes, request.use);
+  }
+  return buffers;
+}
+
+}  // namespace ep::layer

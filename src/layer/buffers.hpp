@@ -1,0 +1,61 @@
+#pragma once
+#include <cstdint>
+#include <string>
+
+#include "device/device.hpp"
+#include "layer/values.hpp"
+#include "plan/plan.hpp"
+#include "routing/routing.hpp"
+
+namespace ep::layer {
+
+/// How many rows and elements one rank's buffers need, for any chunking of the same routing.
+struct BufferSizes {
+  std::int64_t tokens = 0;
+  std::int64_t sent = 0;      // copies of the rank's tokens
+  std::int64_t received = 0;  // copies that reach its experts
+  std::int64_t buckets = 0;   // ranks * max_local
+  int local_experts = 0;
+};
+
+BufferSizes buffer_sizes(const plan::Plan& plan, int rank);
+
+/// Device memory of one rank's layer, allocated once. Chunks are slices of whole buffers, so chunking needs no more.
+struct Buffers {
+  // Resident: filled once.
+  device::Buffer tokens;           // [tokens, hidden] of the dispatch dtype
+  device::Buffer tokens_compute;   // the same in the compute dtype, for the shared expert; empty when equal
+  device::Buffer expert_ids;       // [tokens, topk] int32
+  device::Buffer gate_weights;     // [tokens, topk] fp32
+  device::Buffer expert_key;       // [experts] int32
+  device::Buffer gate_up_weights;  // [local experts, 2 ffn, hidden] compute dtype
+  device::Buffer down_weights;     // [local experts, hidden, ffn]
+  device::Buffer shared_gate_up;   // [2 shared_ffn, hidden]
+  device::Buffer shared_down;      // [hidden, shared_ffn]
+  // Filled by every iteration.
+  device::Buffer counts;          // [max chunks, ranks, max_local] int32
+  device::Buffer counts_host;     // the same, pinned
+  device::Buffer position;        // [tokens, topk] int32
+  device::Buffer send;            // [sent, row] dispatch
+  device::Buffer recv;            // [received, row]
+  device::Buffer segments;        // two lists a chunk, [max chunks, 2, ranks * max_local]
+  device::Buffer expert_in;       // [received, hidden] compute dtype
+  device::Buffer gate_up;         // [received, 2 ffn]
+  device::Buffer activation;      // [received, ffn]
+  device::Buffer expert_out;      // [received, hidden]
+  device::Buffer combine_send;    // [received, hidden] combine dtype
+  device::Buffer combine_recv;    // [sent, hidden]
+  device::Buffer shared_scratch;  // [tokens, 3 shared_ffn] compute dtype
+  device::Buffer shared_out;      // [tokens, hidden] compute dtype
+  device::Buffer output;          // [tokens, hidden] combine dtype
+};
+
+/// Bytes `allocate` will take on a rank, before anything is allocated. Throws InputError when sizes overflow.
+std::int64_t required_bytes(const BufferSizes& sizes, const plan::LayerShape& shape, int topk, int experts,
+                            core::DType compute, int max_chunks);
+
+/// Throws Error (unsupported) when the device has too little memory.
+Buffers allocate(device::Device& device, const BufferSizes& sizes, const plan::LayerShape& shape, int topk, int experts,
+                 int max_chunks);
+
+}  // namespace ep::layer

@@ -1,0 +1,70 @@
+#include "layer/executor.hpp"
+
+#include "core/clock.hpp"
+
+namespace ep::layer {
+
+namespace {
+
+bool runs_in(Phase phase, schedule::Lane lane) {
+  switch (phase) {
+    case Phase::whole:
+      return true;
+    case Phase::compute_alone:
+      return lane == schedule::Lane::compute;
+    case Phase::comm_alone:
+      return lane != schedule::Lane::compute;
+  }
+  return false;
+}
+
+}  // namespace
+
+std::vector<schedule::Span> Executor::run(const schedule::Schedule& schedule, Phase phase) {
+  device::Device& device = layer_.device();
+  while (events_.size() < schedule.ops.size()) events_.push_back({device.create_event(), device.create_event()});
+  std::vector<schedule::Span> spans;
+  spans.reserve(schedule.ops.size());
+  for (const schedule::Operation& op : schedule.ops) {
+    if (!runs_in(phase, op.lane)) continue;
+    spans.push_back({layer_.input().rank, op.lane, op.id, 0, 0});
+    issue(schedule, op, phase, spans.back());
+  }
+  device.synchronize();
+  for (schedule::Span& span : spans) {
+    if (span.lane == schedule::Lane::host) continue;
+    const OpEvents& events = events_[static_cast<std::size_t>(span.op)];
+    span.start_us = device.time_us(*events.start);
+    span.end_us = device.time_us(*events.end);
+  }
+  return spans;
+}
+
+void Executor::issue(const schedule::Schedule& schedule, const schedule::Operation& op, Phase phase,
+                     schedule::Span& span) {
+  device::Device& device = layer_.device();
+  const bool on_host = op.lane == schedule::Lane::host;
+  device::Stream& stream = op.lane == schedule::Lane::comm ? device.comm_stream() : device.compute_stream();
+  for (const int wait : op.waits) {
+    const schedule::Lane lane = schedule.ops[static_cast<std::size_t>(wait)].lane;
+    if (lane == schedule::Lane::host || !runs_in(phase, lane)) continue;  // the host is past it, or it does not run
+    const device::Event& end = *events_[static_cast<std::size_t>(wait)].end;
+    if (on_host) {
+      device.synchronize(end);
+    } else {
+      device.wait(stream, end);
+    }
+  }
+  if (on_host) {
+    span.start_us = core::now_us();
+    layer_.run_on_host(op);
+    span.end_us = core::now_us();
+    return;
+  }
+  OpEvents& events = events_[static_cast<std::size_t>(op.id)];
+  device.record(*events.start, stream);
+  layer_.launch(op, stream);
+  device.record(*events.end, stream);
+}
+
+}  // namespace ep::layer

@@ -1,0 +1,143 @@
+#include "layer/layer.hpp"
+
+#include <algorithm>
+
+#include "plan/plan.hpp"
+
+namespace ep::layer {
+
+namespace {
+
+BufferSizes sizes_of(const LayerInput& input) {
+  return buffer_sizes(plan::make_plan(input.routing, input.placement, input.topology, 1), input.rank);
+}
+
+/// One contiguous host copy of `values` in another element type.
+std::vector<core::BFloat16> to_bf16(std::span<const float> values) {
+  std::vector<core::BFloat16> converted(values.size());
+  std::transform(values.begin(), values.end(), converted.begin(), core::to_bfloat16);
+  return converted;
+}
+
+}  // namespace
+
+Layer::Layer(device::Device& device, exchange::Exchange& exchange, const LayerInput& input)
+    : device_(device),
+      exchange_(exchange),
+      input_(input),
+      compute_dtype_(device.compute_dtype(input.shape.combine_dtype)),
+      first_token_(routing::first_token(input.routing.tokens, input.placement.ranks(), input.rank)),
+      sizes_(sizes_of(input)),
+      buffers_(allocate(device, sizes_, input.shape, input.routing.topk, input.routing.experts, input.max_chunks)) {
+  fill_tokens();
+  fill_routing();
+  fill_experts();
+  set_chunks(1);
+}
+
+ValueSource Layer::values() const {
+  return {input_.seed, input_.shape.combine_dtype != core::DType::f32};
+}
+
+void Layer::set_chunks(int chunks) {
+  chunks_.assign(static_cast<std::size_t>(chunks), ChunkRows{});
+  for (int chunk = 0; chunk < chunks; ++chunk) {
+    const plan::TokenRange range =
+        plan::chunk_tokens(input_.routing.tokens, input_.placement.ranks(), input_.rank, chunks, chunk);
+    ChunkRows& rows = chunks_[static_cast<std::size_t>(chunk)];
+    rows.first_token = range.first - first_token_;
+    rows.tokens = range.size();
+  }
+}
+
+void Layer::upload(const device::Buffer& to, std::int64_t element_offset, std::span<const float> values,
+                   core::DType dtype) {
+  device::Stream& stream = device_.compute_stream();
+  std::byte* const target = to.data() + element_offset * core::size_of(dtype);
+  const auto count = static_cast<std::int64_t>(values.size());
+  if (dtype == core::DType::f32) {
+    device_.copy(stream, target, values.data(), count * core::size_of(dtype));
+    device_.synchronize();
+  } else {
+    const std::vector<core::BFloat16> converted = to_bf16(values);
+    device_.copy(stream, target, converted.data(), count * core::size_of(dtype));
+    device_.synchronize();
+  }
+}
+
+void Layer::fill_tokens() {
+  const auto hidden = static_cast<std::size_t>(input_.shape.hidden);
+  std::vector<float> all(static_cast<std::size_t>(sizes_.tokens) * hidden);
+  for (std::int64_t token = 0; token < sizes_.tokens; ++token) {
+    fill_token(values(), first_token_ + token,
+               std::span(all).subspan(static_cast<std::size_t>(token) * hidden, hidden));
+  }
+  if (all.empty()) return;
+  upload(buffers_.tokens, 0, all, input_.shape.dispatch_dtype);
+  if (buffers_.tokens_compute.size_bytes() > 0) upload(buffers_.tokens_compute, 0, all, compute_dtype_);
+}
+
+void Layer::fill_routing() {
+  device::Stream& stream = device_.compute_stream();
+  const std::int64_t first = first_token_ * input_.routing.topk;
+  const std::int64_t bytes = sizes_.tokens * input_.routing.topk * 4;
+  if (bytes > 0) {
+    device_.copy(stream, buffers_.expert_ids.data(), input_.routing.expert_ids.data() + first, bytes);
+    device_.copy(stream, buffers_.gate_weights.data(), input_.routing.gate_weights.data() + first, bytes);
+  }
+  std::vector<std::int32_t> keys;
+  for (int expert = 0; expert < input_.placement.experts(); ++expert) {
+    keys.push_back(kernels::bucket_key(input_.placement.rank_of(expert), input_.placement.slot_of(expert),
+                                       input_.placement.max_local()));
+  }
+  device_.copy(stream, buffers_.expert_key.data(), keys.data(), buffers_.expert_key.size_bytes());
+  device_.synchronize();
+}
+
+void Layer::fill_experts() {
+  const auto fill = [&](const device::Buffer& to, Matrix matrix, std::int64_t expert, std::int64_t slot, int width) {
+    const std::int64_t k = matrix == Matrix::gate_up ? input_.shape.hidden : width;
+    const std::int64_t n = matrix == Matrix::gate_up ? 2 * std::int64_t{width} : input_.shape.hidden;
+    std::vector<float> weights(static_cast<std::size_t>(n * k));
+    fill_weights(values(), matrix, expert, k, weights);
+    upload(to, slot * n * k, weights, compute_dtype_);
+  };
+  std::int64_t slot = 0;
+  for (const std::int32_t expert : input_.placement.experts_of(input_.rank)) {
+    fill(buffers_.gate_up_weights, Matrix::gate_up, expert, slot, input_.shape.ffn);
+    fill(buffers_.down_weights, Matrix::down, expert, slot, input_.shape.ffn);
+    ++slot;
+  }
+  if (input_.shape.shared_ffn > 0) {
+    fill(buffers_.shared_gate_up, Matrix::gate_up, kSharedExpert, 0, input_.shape.shared_ffn);
+    fill(buffers_.shared_down, Matrix::down, kSharedExpert, 0, input_.shape.shared_ffn);
+  }
+}
+
+std::vector<float> Layer::output() {
+  device_.synchronize();
+  const auto count = static_cast<std::size_t>(sizes_.tokens * input_.shape.hidden);
+  std::vector<float> result(count);
+  if (count == 0) return result;
+  if (input_.shape.combine_dtype == core::DType::f32) {
+    device_.copy(device_.compute_stream(), result.data(), buffers_.output.data(), buffers_.output.size_bytes());
+    device_.synchronize();
+    return result;
+  }
+  std::vector<core::BFloat16> raw(count);
+  device_.copy(device_.compute_stream(), raw.data(), buffers_.output.data(), buffers_.output.size_bytes());
+  device_.synchronize();
+  std::transform(raw.begin(), raw.end(), result.begin(), core::to_float);
+  return result;
+}
+
+std::vector<std::int32_t> Layer::positions() {
+  std::vector<std::int32_t> result(static_cast<std::size_t>(sizes_.tokens * input_.routing.topk));
+  if (!result.empty()) {
+    device_.copy(device_.compute_stream(), result.data(), buffers_.position.data(), buffers_.position.size_bytes());
+  }
+  device_.synchronize();
+  return result;
+}
+
+}  // namespace ep::layer

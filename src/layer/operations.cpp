@@ -1,0 +1,219 @@
+// What each kind of operation does with the layer's buffers: addresses and sizes only, the work is the device's.
+
+#include <algorithm>
+#include <utility>
+
+#include "core/error.hpp"
+#include "layer/layer.hpp"
+
+namespace ep::layer {
+
+namespace {
+
+/// Address of row `row` in a buffer of rows.
+std::byte* at(const device::Buffer& buffer, std::int64_t row, std::int64_t row_bytes) {
+  return buffer.data() + row * row_bytes;
+}
+
+}  // namespace
+
+void Layer::launch(const schedule::Operation& op, device::Stream& stream) {
+  if (op.kind == schedule::OpKind::shared) return shared(op.part, op.parts, stream);
+  const ChunkRows& rows = chunks_[static_cast<std::size_t>(op.part)];
+  switch (op.kind) {
+    case schedule::OpKind::bucket:
+      return bucket(rows, op.part, stream);
+    case schedule::OpKind::pack:
+      return pack(rows, stream);
+    case schedule::OpKind::dispatch:
+      return dispatch(rows, stream);
+    case schedule::OpKind::regroup:
+      return regroup(rows, op.part, stream);
+    case schedule::OpKind::gate_up:
+      return gate_up(rows, stream);
+    case schedule::OpKind::swiglu:
+      return swiglu(rows, stream);
+    case schedule::OpKind::down:
+      return down(rows, stream);
+    case schedule::OpKind::ungroup:
+      return ungroup(rows, op.part, stream);
+    case schedule::OpKind::combine:
+      return combine(rows, stream);
+    case schedule::OpKind::reduce:
+      return reduce(rows, stream);
+    case schedule::OpKind::shared:
+    case schedule::OpKind::exchange_counts:
+      break;
+  }
+  throw core::Error(core::ExitCode::internal, "layer: " + op.name + " does not run on a stream");
+}
+
+void Layer::run_on_host(const schedule::Operation& op) {
+  if (op.kind != schedule::OpKind::exchange_counts) {
+    throw core::Error(core::ExitCode::internal, "layer: " + op.name + " does not run on the host");
+  }
+  exchange_counts();
+}
+
+void Layer::bucket(const ChunkRows& rows, int chunk, device::Stream& stream) {
+  const std::int64_t first_slot = rows.first_token * input_.routing.topk;
+  const std::int64_t first_count = chunk * sizes_.buckets;
+  device_.launch(stream, kernels::BucketArgs{buffers_.expert_ids.as<std::int32_t>() + first_slot,
+                                             buffers_.expert_key.as<std::int32_t>(), rows.tokens, input_.routing.topk,
+                                             input_.routing.experts, static_cast<std::int32_t>(sizes_.buckets),
+                                             buffers_.counts.as<std::int32_t>() + first_count,
+                                             buffers_.position.as<std::int32_t>() + first_slot, nullptr});
+  device_.copy(stream, buffers_.counts_host.as<std::int32_t>() + first_count,
+               buffers_.counts.as<std::int32_t>() + first_count, sizes_.buckets * 4);
+}
+
+/// One exchange serves all chunks: for every peer, its chunks' counts one after another.
+void Layer::exchange_counts() {
+  const int ranks = input_.placement.ranks();
+  const int max_local = input_.placement.max_local();
+  const std::size_t chunks = chunks_.size();
+  const auto row = static_cast<std::size_t>(max_local);
+  std::vector<std::int32_t> send(chunks * static_cast<std::size_t>(sizes_.buckets));
+  std::vector<std::int32_t> recv(send.size());
+  const auto* const counted = buffers_.counts_host.as<std::int32_t>();
+  const auto place = [&](std::size_t rank, std::size_t chunk) { return (rank * chunks + chunk) * row; };
+  for (std::size_t rank = 0; rank < static_cast<std::size_t>(ranks); ++rank) {
+    for (std::size_t chunk = 0; chunk < chunks; ++chunk) {
+      std::copy_n(counted + (chunk * static_cast<std::size_t>(ranks) + rank) * row, row,
+                  send.data() + place(rank, chunk));
+    }
+  }
+  exchange_.exchange_counts(send, recv);
+  std::int64_t send_base = 0;
+  std::int64_t recv_base = 0;
+  for (std::size_t chunk = 0; chunk < chunks; ++chunk) {
+    ChunkRows& rows = chunks_[chunk];
+    rows.send_counts.assign(counted + static_cast<std::int64_t>(chunk) * sizes_.buckets,
+                            counted + static_cast<std::int64_t>(chunk + 1) * sizes_.buckets);
+    rows.recv_counts.clear();
+    for (std::size_t rank = 0; rank < static_cast<std::size_t>(ranks); ++rank) {
+      const auto* const first = recv.data() + place(rank, chunk);
+      rows.recv_counts.insert(rows.recv_counts.end(), first, first + row);
+    }
+    rows.lay_out(ranks, max_local);
+    rows.send_base = std::exchange(send_base, send_base + rows.sent);
+    rows.recv_base = std::exchange(recv_base, recv_base + rows.received);
+  }
+}
+
+void Layer::pack(const ChunkRows& rows, device::Stream& stream) {
+  const std::int64_t row = plan::row_bytes(input_.shape.hidden, input_.shape.dispatch_dtype);
+  const kernels::OwnRows own = rows.own_sent(input_.rank);
+  const std::int64_t own_arrival = rows.recv_base + rows.own_received(input_.rank).begin;
+  device_.launch(stream,
+                 kernels::PackArgs{at(buffers_.tokens, rows.first_token, row),
+                                   buffers_.position.as<std::int32_t>() + rows.first_token * input_.routing.topk,
+                                   rows.tokens, input_.routing.topk, row, at(buffers_.send, rows.send_base, row), own,
+                                   at(buffers_.recv, own_arrival, row)});
+}
+
+void Layer::dispatch(const ChunkRows& rows, device::Stream& stream) {
+  const std::int64_t row = plan::row_bytes(input_.shape.hidden, input_.shape.dispatch_dtype);
+  exchange_.all_to_all(stream, {at(buffers_.send, rows.send_base, row), at(buffers_.recv, rows.recv_base, row),
+                                rows.send_rows, rows.send_offsets, rows.recv_rows, rows.recv_offsets, row});
+}
+
+void Layer::regroup(const ChunkRows& rows, int chunk, device::Stream& stream) {
+  auto* const segments = buffers_.segments.as<kernels::Segment>() + chunk * 2 * sizes_.buckets;
+  const auto count = static_cast<std::int64_t>(rows.to_experts.size());
+  constexpr auto kSegmentBytes = std::int64_t{sizeof(kernels::Segment)};
+  device_.copy(stream, segments, rows.to_experts.data(), count * kSegmentBytes);
+  device_.copy(stream, segments + sizes_.buckets, rows.to_arrival.data(), count * kSegmentBytes);
+  const std::int64_t row = plan::row_bytes(input_.shape.hidden, input_.shape.dispatch_dtype);
+  const std::int64_t compute_row = plan::row_bytes(input_.shape.hidden, compute_dtype_);
+  device_.launch(stream, kernels::RegroupArgs{at(buffers_.recv, rows.recv_base, row),
+                                              at(buffers_.expert_in, rows.recv_base, compute_row),
+                                              segments,
+                                              count,
+                                              rows.received,
+                                              input_.shape.hidden,
+                                              input_.shape.dispatch_dtype,
+                                              compute_dtype_,
+                                              {},
+                                              nullptr});
+}
+
+void Layer::gate_up(const ChunkRows& rows, device::Stream& stream) {
+  const std::int64_t in_row = input_.shape.hidden * core::size_of(compute_dtype_);
+  const std::int64_t out_row = 2 * input_.shape.ffn * core::size_of(compute_dtype_);
+  device_.launch(
+      stream, kernels::GroupedGemmArgs{rows.expert_rows, at(buffers_.expert_in, rows.recv_base, in_row),
+                                       buffers_.gate_up_weights.data(), at(buffers_.gate_up, rows.recv_base, out_row),
+                                       2 * input_.shape.ffn, input_.shape.hidden, compute_dtype_});
+}
+
+void Layer::swiglu(const ChunkRows& rows, device::Stream& stream) {
+  const std::int64_t row = input_.shape.ffn * core::size_of(compute_dtype_);
+  device_.launch(stream, kernels::SwigluArgs{at(buffers_.gate_up, rows.recv_base, 2 * row),
+                                             at(buffers_.activation, rows.recv_base, row), rows.received,
+                                             input_.shape.ffn, compute_dtype_});
+}
+
+void Layer::down(const ChunkRows& rows, device::Stream& stream) {
+  const std::int64_t in_row = input_.shape.ffn * core::size_of(compute_dtype_);
+  const std::int64_t out_row = input_.shape.hidden * core::size_of(compute_dtype_);
+  device_.launch(
+      stream, kernels::GroupedGemmArgs{rows.expert_rows, at(buffers_.activation, rows.recv_base, in_row),
+                                       buffers_.down_weights.data(), at(buffers_.expert_out, rows.recv_base, out_row),
+                                       input_.shape.hidden, input_.shape.ffn, compute_dtype_});
+}
+
+void Layer::ungroup(const ChunkRows& rows, int chunk, device::Stream& stream) {
+  const auto* const segments = buffers_.segments.as<kernels::Segment>() + (chunk * 2 + 1) * sizes_.buckets;
+  const std::int64_t row = plan::row_bytes(input_.shape.hidden, input_.shape.combine_dtype);
+  const std::int64_t compute_row = plan::row_bytes(input_.shape.hidden, compute_dtype_);
+  const std::int64_t own_home = rows.send_base + rows.own_sent(input_.rank).begin;
+  device_.launch(stream,
+                 kernels::RegroupArgs{at(buffers_.expert_out, rows.recv_base, compute_row),
+                                      at(buffers_.combine_send, rows.recv_base, row), segments,
+                                      static_cast<std::int64_t>(rows.to_arrival.size()), rows.received,
+                                      input_.shape.hidden, compute_dtype_, input_.shape.combine_dtype,
+                                      rows.own_received(input_.rank), at(buffers_.combine_recv, own_home, row)});
+}
+
+void Layer::combine(const ChunkRows& rows, device::Stream& stream) {
+  const std::int64_t row = plan::row_bytes(input_.shape.hidden, input_.shape.combine_dtype);
+  exchange_.all_to_all(stream,
+                       {at(buffers_.combine_send, rows.recv_base, row), at(buffers_.combine_recv, rows.send_base, row),
+                        rows.recv_rows, rows.recv_offsets, rows.send_rows, rows.send_offsets, row});
+}
+
+void Layer::reduce(const ChunkRows& rows, device::Stream& stream) {
+  const std::int64_t row = plan::row_bytes(input_.shape.hidden, input_.shape.combine_dtype);
+  const std::int64_t compute_row = input_.shape.hidden * core::size_of(compute_dtype_);
+  const std::int64_t first_slot = rows.first_token * input_.routing.topk;
+  const bool has_shared = input_.shape.shared_ffn > 0;
+  device_.launch(stream,
+                 kernels::ReduceArgs{at(buffers_.combine_recv, rows.send_base, row),
+                                     buffers_.position.as<std::int32_t>() + first_slot,
+                                     buffers_.gate_weights.as<float>() + first_slot,
+                                     has_shared ? at(buffers_.shared_out, rows.first_token, compute_row) : nullptr,
+                                     at(buffers_.output, rows.first_token, row), rows.tokens, input_.routing.topk,
+                                     input_.shape.hidden, input_.shape.combine_dtype, compute_dtype_});
+}
+
+void Layer::shared(int part, int parts, device::Stream& stream) {
+  const std::int64_t first = sizes_.tokens * part / parts;
+  const std::int64_t rows[] = {sizes_.tokens * (part + 1) / parts - first};
+  const std::int64_t element = core::size_of(compute_dtype_);
+  const std::int64_t ffn = input_.shape.shared_ffn;
+  const std::int64_t hidden = input_.shape.hidden;
+  const bool converted = buffers_.tokens_compute.size_bytes() > 0;
+  const device::Buffer& tokens = converted ? buffers_.tokens_compute : buffers_.tokens;
+  std::byte* const gate_up = buffers_.shared_scratch.data();
+  std::byte* const activation = gate_up + rows[0] * 2 * ffn * element;
+  device_.launch(stream,
+                 kernels::GroupedGemmArgs{rows, at(tokens, first, hidden * element), buffers_.shared_gate_up.data(),
+                                          gate_up, 2 * ffn, hidden, compute_dtype_});
+  device_.launch(stream, kernels::SwigluArgs{gate_up, activation, rows[0], input_.shape.shared_ffn, compute_dtype_});
+  device_.launch(
+      stream, kernels::GroupedGemmArgs{rows, activation, buffers_.shared_down.data(),
+                                       at(buffers_.shared_out, first, hidden * element), hidden, ffn, compute_dtype_});
+}
+
+}  // namespace ep::layer

@@ -1,0 +1,35 @@
+#include "layer/values.hpp"
+
+#include <cmath>
+
+#include "core/random.hpp"
+
+namespace ep::layer {
+
+namespace {
+
+constexpr std::uint64_t kTokenStream = 1;
+constexpr std::uint64_t kWeightStream = 2;
+
+/// Uniform values in (-half_width, half_width): variance half_width^2 / 3.
+void fill_uniform(core::Random random, double half_width, bool round_to_bf16, std::span<float> out) {
+  for (float& value : out) {
+    value = static_cast<float>((2 * random.uniform() - 1) * half_width);
+    if (round_to_bf16) value = core::to_float(core::to_bfloat16(value));
+  }
+}
+
+}  // namespace
+
+void fill_weights(const ValueSource& source, Matrix matrix, std::int64_t expert, std::int64_t k, std::span<float> out) {
+  const auto stream = static_cast<std::uint64_t>((expert + 1) * 2 + (matrix == Matrix::down ? 1 : 0));
+  fill_uniform(core::Random(core::mix64(source.seed + kWeightStream), stream), std::sqrt(3.0 / static_cast<double>(k)),
+               source.round_to_bf16, out);
+}
+
+void fill_token(const ValueSource& source, std::int64_t token, std::span<float> out) {
+  fill_uniform(core::Random(core::mix64(source.seed + kTokenStream), static_cast<std::uint64_t>(token)), std::sqrt(3.0),
+               source.round_to_bf16, out);
+}
+
+}  // namespace ep::layer

@@ -1,0 +1,26 @@
+#pragma once
+#include <cstdint>
+#include <span>
+
+#include "core/dtype.hpp"
+
+namespace ep::layer {
+
+/// Which weight matrix of an expert; the shared expert is one more expert with id kSharedExpert.
+enum class Matrix : std::uint8_t { gate_up, down };
+constexpr std::int64_t kSharedExpert = -1;
+
+/// What every value of the layer is a pure function of, so that any rank can make any expert's weights and check any
+/// result against them.
+struct ValueSource {
+  std::uint64_t seed = 0;
+  bool round_to_bf16 = false;  // values a bf16 payload can hold, so that rounding inputs is not an error
+};
+
+/// Fills one expert's matrix [n, k], row-major, with zero-mean values of variance 1 / k: activations keep their scale.
+void fill_weights(const ValueSource& source, Matrix matrix, std::int64_t expert, std::int64_t k, std::span<float> out);
+
+/// Fills the hidden state [hidden] of a token (its number in the whole job) with zero-mean values of variance 1.
+void fill_token(const ValueSource& source, std::int64_t token, std::span<float> out);
+
+}  // namespace ep::layer
