@@ -88,7 +88,7 @@ class Device {
 
   /// Copies between host and device memory in stream order. Host memory must stay until the stream has passed.
   virtual void copy(Stream& stream, void* to, const void* from, std::int64_t size_bytes) = 0;
-  virtual void fill_zero(Stream& stream, void* to, std::int64_t size_bytes) = 0;
+  virtual void fill(Stream& stream, void* to, int byte, std::int64_t size_bytes) = 0;
 
   virtual void launch(Stream& stream, const kernels::BucketArgs& args) = 0;
   virtual void launch(Stream& stream, const kernels::PackArgs& args) = 0;

@@ -1,0 +1,69 @@
+#include "calibration/probe.hpp"
+
+#include <algorithm>
+
+namespace ep::calibration {
+
+namespace {
+
+struct Tables {
+  std::vector<std::int64_t> rows;
+  std::vector<std::int64_t> offsets;
+};
+
+/// Byte counts of one side and where they lie one after another.
+Tables lay_out(const core::Matrix<std::int64_t>& bytes, int rank, bool sending) {
+  Tables tables;
+  std::int64_t offset = 0;
+  for (int peer = 0; peer < static_cast<int>(bytes.rows()); ++peer) {
+    const std::int64_t count = peer == rank ? 0 : sending ? bytes(rank, peer) : bytes(peer, rank);
+    tables.rows.push_back(count);
+    tables.offsets.push_back(offset);
+    offset += count;
+  }
+  return tables;
+}
+
+}  // namespace
+
+double median_of_slowest(const mpi::Communicator& communicator, int repeats, const std::function<double()>& sample) {
+  std::vector<double> samples;
+  for (int i = 0; i < repeats; ++i) {
+    communicator.barrier();
+    samples.push_back(communicator.max(sample()));
+  }
+  std::nth_element(samples.begin(), samples.begin() + repeats / 2, samples.end());
+  return samples[static_cast<std::size_t>(repeats / 2)];
+}
+
+ExchangeProbe::ExchangeProbe(device::Device& device, exchange::Exchange& exchange,
+                             const mpi::Communicator& communicator, std::int64_t max_bytes)
+    : device_(device),
+      exchange_(exchange),
+      communicator_(communicator),
+      send_(device.allocate(max_bytes, device::MemoryUse::exchange)),
+      recv_(device.allocate(max_bytes, device::MemoryUse::exchange)) {
+  // Pages never written are all one page of zeros: copying from them would be too fast.
+  device.fill(device.compute_stream(), send_.data(), 1, max_bytes);
+  device.fill(device.compute_stream(), recv_.data(), 1, max_bytes);
+  device.synchronize();
+}
+
+double ExchangeProbe::time_us(const core::Matrix<std::int64_t>& bytes, int repeats) {
+  const Tables send = lay_out(bytes, communicator_.rank(), true);
+  const Tables recv = lay_out(bytes, communicator_.rank(), false);
+  const auto start = device_.create_event();
+  const auto end = device_.create_event();
+  const auto exchange = [&] {
+    device_.record(*start, device_.comm_stream());
+    exchange_.all_to_all(device_.comm_stream(),
+                         {send_.data(), recv_.data(), send.rows, send.offsets, recv.rows, recv.offsets, 1});
+    device_.record(*end, device_.comm_stream());
+    device_.synchronize();
+    return device_.time_us(*end) - device_.time_us(*start);
+  };
+  exchange();
+  return median_of_slowest(communicator_, repeats, exchange);
+}
+
+}  // namespace ep::calibration
