@@ -7,22 +7,24 @@
 #include "core/error.hpp"
 
 int main(int argc, char** argv) {
+  ep::bench::Invocation invocation{argc, argv};
   CLI::App app("epbench: what expert parallelism costs here, beside what it should cost", "epbench");
   app.require_subcommand(1);
-  ep::bench::add_run(app, argc, argv);
+  ep::bench::add_run(app, invocation);
   ep::bench::add_cost(app);
   try {
     app.parse(argc, argv);
-    return static_cast<int>(ep::core::ExitCode::ok);
+  } catch (const CLI::Success& success) {  // --help
+    app.exit(success);
   } catch (const CLI::ParseError& error) {
-    const bool help = error.get_exit_code() == 0;
-    app.exit(error);
-    return static_cast<int>(help ? ep::core::ExitCode::ok : ep::core::ExitCode::usage);
+    const ep::core::Error usage(ep::core::ExitCode::usage, fmt::format("command line: {}", error.what()));
+    invocation.exit_code = ep::bench::report_usage_error(invocation, usage);
   } catch (const ep::core::Error& error) {
     fmt::print(stderr, "epbench: {}\n", error.what());
-    return static_cast<int>(error.code());
+    invocation.exit_code = error.code();
   } catch (const std::exception& error) {
     fmt::print(stderr, "epbench: internal error: {}\n", error.what());
-    return static_cast<int>(ep::core::ExitCode::internal);
+    invocation.exit_code = ep::core::ExitCode::internal;
   }
+  return static_cast<int>(invocation.exit_code);
 }

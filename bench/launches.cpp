@@ -1,0 +1,106 @@
+#include "bench/launches.hpp"
+
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <string_view>
+
+#include <fmt/format.h>
+
+#include "core/error.hpp"
+#include "core/parse.hpp"
+#include "measure/launches.hpp"
+#include "report/report.hpp"
+
+namespace ep::bench {
+
+namespace {
+
+constexpr const char* kIndexVariable = "EPBENCH_LAUNCH_INDEX";
+constexpr const char* kReportVariable = "EPBENCH_LAUNCH_REPORT";
+constexpr std::int64_t kReportLimitBytes = std::int64_t{1} << 30;
+
+std::string_view variable(const char* name) {
+  const char* const value = std::getenv(name);
+  return value == nullptr ? std::string_view{} : value;
+}
+
+/// A folder that is removed with everything in it.
+class TemporaryFolder {
+ public:
+  TemporaryFolder() {
+    std::string name = (std::filesystem::temp_directory_path() / "epbench-XXXXXX").string();
+    if (mkdtemp(name.data()) == nullptr) {
+      throw core::Error(core::ExitCode::internal, fmt::format("cannot make a temporary folder {}", name));
+    }
+    path_ = name;
+  }
+  ~TemporaryFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  [[nodiscard]] std::string file(int index) const { return (path_ / fmt::format("{}.json", index)).string(); }
+
+ private:
+  std::filesystem::path path_;
+};
+
+/// Starts the program anew as launch `index` and returns its exit code (128 + signal when it was killed).
+int run_child(int index, const std::string& report, char** argv) {
+  const pid_t parent = getpid();
+  const pid_t child = fork();
+  if (child < 0) throw core::Error(core::ExitCode::internal, "cannot start a launch: fork failed");
+  if (child == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);  // mpirun ends the parent: no orphan may go on measuring
+    if (getppid() != parent) _exit(1);
+    setenv(kIndexVariable, std::to_string(index).c_str(), 1);
+    setenv(kReportVariable, report.c_str(), 1);
+    // PMIx's shared-memory store does not outlive the first MPI_Finalize of a launched process; its hash store does.
+    setenv("PMIX_MCA_gds", "hash", 1);
+    execv("/proc/self/exe", argv);
+    _exit(static_cast<int>(core::ExitCode::internal));
+  }
+  int status = 0;
+  while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+}  // namespace
+
+std::optional<LaunchChild> launch_child() {
+  const std::string_view index = variable(kIndexVariable);
+  if (index.empty()) return std::nullopt;
+  return LaunchChild{static_cast<int>(core::parse_size(index, kIndexVariable)), std::string(variable(kReportVariable))};
+}
+
+LaunchOutcome run_launches(const RunOptions& options, char** argv) {
+  if (variable("OMPI_COMM_WORLD_LOCAL_SIZE") != variable("OMPI_COMM_WORLD_SIZE")) {
+    throw core::Error(core::ExitCode::unsupported,
+                      "--launches: the ranks are on several hosts, where one mpirun cannot start a job twice; run "
+                      "mpirun once a launch with --json and put the files together with 'epbench merge'");
+  }
+  const TemporaryFolder folder;
+  LaunchOutcome outcome;
+  for (int index = 0; index < options.launches; ++index) {
+    outcome.exit_code = run_child(index, folder.file(index), argv);
+    if (outcome.exit_code != 0) return outcome;
+  }
+  if (!std::filesystem::exists(folder.file(0))) return outcome;  // not rank 0
+  std::vector<measure::Report> reports;
+  for (int index = 0; index < options.launches; ++index) {
+    const std::string path = folder.file(index);
+    reports.push_back(report::from_json(core::read_file(path, kReportLimitBytes), path));
+  }
+  outcome.merged = measure::merge_launches(reports);
+  return outcome;
+}
+
+}  // namespace ep::bench

@@ -1,0 +1,152 @@
+#include "bench/options.hpp"
+
+#include <limits>
+
+#include <fmt/format.h>
+
+#include "core/error.hpp"
+#include "core/parse.hpp"
+#include "routing/routing.hpp"
+#include "schedule/strategy.hpp"
+
+namespace ep::bench {
+
+namespace {
+
+constexpr std::string_view kCommandLine = "command line";
+
+void require(bool holds, std::string_view field, std::string_view value, std::string_view wanted) {
+  if (!holds) throw core::InputError(kCommandLine, field, value, wanted);
+}
+
+int parse_int(std::string_view word, std::string_view field, int least) {
+  const std::int64_t value = core::parse_size(word, field);
+  require(value >= least && value <= std::numeric_limits<int>::max(), field, word,
+          fmt::format("wanted at least {}, at most 2147483647", least));
+  return static_cast<int>(value);
+}
+
+std::vector<std::string> split(std::string_view list, char separator) {
+  std::vector<std::string> parts;
+  while (true) {
+    const std::size_t end = list.find(separator);
+    parts.emplace_back(list.substr(0, end));
+    if (end == std::string_view::npos) return parts;
+    list.remove_prefix(end + 1);
+  }
+}
+
+/// "64K" or "64Kx2": fragment size, and how many are in flight.
+exchange::Window parse_window(std::string_view word, std::string_view field, exchange::Window defaults) {
+  if (word.empty()) return defaults;
+  const std::vector<std::string> parts = split(word, 'x');
+  require(parts.size() <= 2, field, word, "wanted FRAGMENT or FRAGMENTxIN_FLIGHT");
+  defaults.fragment_bytes = core::parse_size(parts[0], field);
+  if (parts.size() == 2) defaults.in_flight = parse_int(parts[1], field, 0);
+  return defaults;
+}
+
+plan::LayerShape parse_shape(const RunOptions& options) {
+  plan::LayerShape shape;
+  shape.hidden = parse_int(options.hidden, "--hidden", 1);
+  shape.ffn = parse_int(options.ffn, "--ffn", 1);
+  shape.shared_ffn = parse_int(options.shared_ffn, "--shared-ffn", 0);
+  shape.dispatch_dtype = core::parse_dtype(options.dispatch_dtype, "--dispatch-dtype");
+  shape.combine_dtype = core::parse_dtype(options.combine_dtype, "--combine-dtype");
+  for (const auto& [dtype, field] : {std::pair{shape.dispatch_dtype, "--dispatch-dtype"},
+                                     std::pair{shape.combine_dtype, "--combine-dtype"}}) {
+    require(dtype != core::DType::e4m3, field, core::name_of(dtype), "wanted fp32 or bf16");
+  }
+  return shape;
+}
+
+}  // namespace
+
+void declare(CLI::App& command, RunOptions& o) {
+  command.option_defaults()->always_capture_default();
+  const std::string layer = "Layer";
+  command.add_option("--tokens", o.tokens, "tokens per rank; the first N*R of a routing file (K, M, G: powers of 1024)")
+      ->group(layer)->each([&o](const std::string&) { o.tokens_given = true; });
+  command.add_option("--hidden", o.hidden, "elements of a token's hidden state")->group(layer);
+  command.add_option("--ffn", o.ffn, "width of one expert")->group(layer);
+  command.add_option("--shared-ffn", o.shared_ffn, "width of the shared expert, the independent compute; 0: none")
+      ->group(layer);
+  command.add_option("--experts", o.experts, "experts of the layer")->group(layer)
+      ->each([&o](const std::string&) { o.experts_given = true; });
+  command.add_option("--topk", o.topk, "experts of each token")->group(layer)
+      ->each([&o](const std::string&) { o.topk_given = true; });
+  command.add_option("--dispatch-dtype", o.dispatch_dtype, "payload to the experts: fp32, bf16")->group(layer);
+  command.add_option("--combine-dtype", o.combine_dtype, "payload back: fp32, bf16")->group(layer);
+  const std::string routing = "Routing";
+  command.add_option("--routing", o.routing,
+                     "uniform, lognormal:SIGMA[,hot=N*FACTOR][,sticky=P], zipf:S, hot:FRACTION, stride, FILE.npy[:LAYER] "
+                     "or FILE.jsonl")->group(routing);
+  command.add_option("--placement", o.placement, "expert to rank: block, round-robin or a JSON file")->group(routing);
+  command.add_option("--seed", o.seed, "of routing, weights and tokens")->group(routing);
+  const std::string where = "Back end";
+  command.add_option("--strategy", o.strategy, "comma-separated: sequential, overlapped")->group(where);
+  command.add_option("--device", o.device, "auto, cpu")->group(where);
+  command.add_option("--exchange", o.exchange, "mpi")->group(where);
+  command.add_option("--exchange-algorithm", o.algorithm, "windowed, ialltoallv")->group(where);
+  command.add_option("--window-in-node", o.window_in_node, "windowed, within a node: FRAGMENT[xIN_FLIGHT], 0: whole, all")
+      ->group(where);
+  command.add_option("--window-between-nodes", o.window_between_nodes, "the same between nodes")->group(where);
+  command.add_option("--threads", o.threads, "compute threads a rank; 0: its cores")->group(where);
+  const std::string measuring = "Measuring";
+  command.add_option("-w,--warmup", o.warmup, "iterations before measuring")->group(measuring);
+  command.add_option("-n,--iterations", o.iterations, "least iterations; goes on until the median is known to 2 %")
+      ->group(measuring);
+  command.add_option("--time-limit", o.time_limit_s, "seconds after which measuring stops unconverged")->group(measuring);
+  command.add_option("-c,--check", o.check, "tokens a rank compared with the double-precision reference")
+      ->group(measuring);
+  command.add_option("--launches", o.launches, "starts the whole job this often and reports medians over launches")
+      ->group(measuring);
+  const std::string output = "Output";
+  command.add_option("--json", o.json, "write the full report to FILE")->group(output);
+  command.add_option("--csv", o.csv, "write a line a strategy to FILE")->group(output);
+  command.add_option("--trace", o.trace, "write a Perfetto timeline to FILE")->group(output);
+}
+
+RunConfig resolve(const RunOptions& o) {
+  RunConfig config;
+  config.shape = parse_shape(o);
+  const bool file = routing::is_file(o.routing);
+  config.tokens_per_rank = file && !o.tokens_given ? 0 : core::parse_size(o.tokens, "--tokens");
+  require(file || config.tokens_per_rank > 0, "--tokens", o.tokens, "wanted at least 1");
+  config.experts = file && !o.experts_given ? 0 : o.experts;
+  config.topk = file && !o.topk_given ? 0 : o.topk;
+  require(o.experts > 0, "--experts", std::to_string(o.experts), "wanted at least 1");
+  require(o.topk > 0, "--topk", std::to_string(o.topk), "wanted at least 1");
+  require(o.warmup >= 1, "--warmup", std::to_string(o.warmup), "wanted at least 1: it connects the ranks");
+  require(o.iterations >= 1, "--iterations", std::to_string(o.iterations), "wanted at least 1");
+  require(o.time_limit_s > 0, "--time-limit", fmt::format("{}", o.time_limit_s), "wanted more than 0 seconds");
+  require(o.check >= 1, "--check", std::to_string(o.check), "wanted at least 1: unchecked times are not printed");
+  require(o.launches >= 1, "--launches", std::to_string(o.launches), "wanted at least 1");
+  require(o.threads >= 0, "--threads", std::to_string(o.threads), "wanted 0 or more");
+  require(o.device == "auto" || o.device == "cpu", "--device", o.device, "wanted auto or cpu");
+  require(o.exchange == "mpi", "--exchange", o.exchange, "wanted mpi");
+  config.strategies = split(o.strategy, ',');
+  for (const std::string& strategy : config.strategies) schedule::parse_strategy(strategy);
+  config.mpi.algorithm = o.algorithm;
+  require(o.algorithm == "windowed" || o.algorithm == "ialltoallv", "--exchange-algorithm", o.algorithm,
+          "wanted windowed or ialltoallv");
+  config.mpi.in_node = parse_window(o.window_in_node, "--window-in-node", config.mpi.in_node);
+  config.mpi.between_nodes = parse_window(o.window_between_nodes, "--window-between-nodes", config.mpi.between_nodes);
+  return config;
+}
+
+measure::Values values_of(const RunOptions& o) {
+  const auto window = [](const exchange::Window& w) { return fmt::format("{}x{}", w.fragment_bytes, w.in_flight); };
+  const RunConfig config = resolve(o);
+  return {{"tokens", o.tokens}, {"hidden", o.hidden}, {"ffn", o.ffn}, {"shared-ffn", o.shared_ffn},
+          {"experts", std::int64_t{o.experts}}, {"topk", std::int64_t{o.topk}}, {"dispatch-dtype", o.dispatch_dtype},
+          {"combine-dtype", o.combine_dtype}, {"routing", o.routing}, {"placement", o.placement},
+          {"seed", static_cast<std::int64_t>(o.seed)}, {"strategy", o.strategy}, {"device", o.device},
+          {"exchange", o.exchange}, {"exchange-algorithm", o.algorithm}, {"window-in-node", window(config.mpi.in_node)},
+          {"window-between-nodes", window(config.mpi.between_nodes)}, {"threads", std::int64_t{o.threads}},
+          {"warmup", std::int64_t{o.warmup}}, {"iterations", std::int64_t{o.iterations}}, {"time-limit", o.time_limit_s},
+          {"check", std::int64_t{o.check}}, {"launches", std::int64_t{o.launches}}, {"json", o.json}, {"csv", o.csv},
+          {"trace", o.trace}};
+}
+
+}  // namespace ep::bench

@@ -1,0 +1,71 @@
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+
+#include "exchange/exchange.hpp"
+#include "measure/result.hpp"
+#include "plan/plan.hpp"
+
+namespace ep::bench {
+
+/// What `epbench run` was asked to do. The initial values are the defaults that --help and the README show.
+struct RunOptions {
+  // The layer.
+  std::string tokens = "512";  // per rank; for a routing file without --tokens: all it has
+  std::string hidden = "1024";
+  std::string ffn = "512";
+  std::string shared_ffn = "1024";
+  int experts = 32;
+  int topk = 4;
+  std::string dispatch_dtype = "bf16";
+  std::string combine_dtype = "bf16";
+  // Who goes where.
+  std::string routing = "lognormal:0.45";
+  std::string placement = "block";
+  std::uint64_t seed = 1;
+  // What to compare.
+  std::string strategy = "sequential,overlapped";
+  // Where it runs.
+  std::string device = "auto";
+  std::string exchange = "mpi";
+  std::string algorithm = "windowed";
+  std::string window_in_node;        // FRAGMENT[xIN_FLIGHT]; empty: the exchange's own default
+  std::string window_between_nodes;
+  int threads = 0;
+  // How it is measured.
+  int warmup = 3;
+  int iterations = 30;
+  double time_limit_s = 10;
+  int check = 16;
+  int launches = 1;
+  // What it leaves.
+  std::string json;
+  std::string csv;
+  std::string trace;
+
+  bool tokens_given = false;
+  bool experts_given = false;
+  bool topk_given = false;
+};
+
+/// Declares every option of `run` on `command`, bound to `options`.
+void declare(CLI::App& command, RunOptions& options);
+
+/// The options as values: parsed, in range, consistent. Throws InputError naming the option and the value.
+struct RunConfig {
+  plan::LayerShape shape;
+  std::int64_t tokens_per_rank = 0;  // 0: whatever the file has
+  int experts = 0;                   // 0: whatever the file has
+  int topk = 0;
+  std::vector<std::string> strategies;
+  exchange::MpiOptions mpi;
+};
+RunConfig resolve(const RunOptions& options);
+
+/// Every option in force by its flag's name, for the report and for comparing ranks.
+measure::Values values_of(const RunOptions& options);
+
+}  // namespace ep::bench

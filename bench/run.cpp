@@ -1,0 +1,241 @@
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
+#include <set>
+
+#include <fmt/format.h>
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include "bench/commands.hpp"
+#include "bench/job.hpp"
+#include "bench/launches.hpp"
+#include "bench/options.hpp"
+#include "bench/provenance.hpp"
+#include "bench/rows.hpp"
+#include "bench/sampler.hpp"
+#include "calibration/calibrate.hpp"
+#include "layer/reference.hpp"
+#include "mpi/agreement.hpp"
+#include "mpi/clock_sync.hpp"
+#include "mpi/topology.hpp"
+#include "report/report.hpp"
+#include "schedule/strategy.hpp"
+
+namespace ep::bench {
+
+namespace {
+
+/// Progress goes to a terminal only: a log file wants the result.
+void set_up_progress(int rank) {
+  spdlog::set_default_logger(spdlog::stderr_color_mt("epbench"));
+  spdlog::set_pattern("epbench: %v");
+  spdlog::set_level(rank == 0 && isatty(STDERR_FILENO) == 1 ? spdlog::level::info : spdlog::level::warn);
+}
+
+/// Cores of this rank, shared evenly with the ranks of the same host that are bound to the same ones.
+int default_threads(const mpi::Communicator& communicator) {
+  const std::string mine = mpi::host_name() + " " + core_list();
+  const std::vector<std::string> all = communicator.gather_all(mine);
+  const auto sharers = static_cast<int>(std::count(all.begin(), all.end(), mine));
+  return std::max(1, core_count() / sharers);
+}
+
+/// Throws InputError on every rank when a node's ranks together need more memory than it has.
+void require_memory(const mpi::Communicator& communicator, const Job& job, device::Device& device, int max_chunks) {
+  const plan::Plan plan = plan::make_plan(job.routing, job.placement, job.topology, 1);
+  const double needs = static_cast<double>(layer::required_bytes(
+      layer::buffer_sizes(plan, communicator.rank()), job.config.shape, job.routing.topk, job.routing.experts,
+      device.compute_dtype(job.config.shape.combine_dtype), max_chunks));
+  const double mine[] = {needs, static_cast<double>(device.available_bytes(device::MemoryUse::device))};
+  const std::vector<double> all = communicator.gather_all(std::span<const double>(mine));
+  std::vector<double> needed(static_cast<std::size_t>(job.topology.nodes));
+  for (int rank = 0; rank < communicator.size(); ++rank) {
+    const auto r = static_cast<std::size_t>(rank);
+    double& node = needed[static_cast<std::size_t>(job.topology.node_of_rank[r])];
+    node += all[2 * r];
+    if (node <= all[2 * r + 1]) continue;
+    throw core::InputError("sizes", "memory of the layer's buffers", fmt::format("{:.1f} GB on one node", node / 1e9),
+                           fmt::format("it has {:.1f} GB free: fewer --tokens, --experts or a smaller --hidden",
+                                       all[2 * r + 1] / 1e9));
+  }
+  spdlog::info("buffers: {:.1f} MB on rank 0, {:.1f} MB on all ranks", all[0] / 1e6,
+               std::accumulate(needed.begin(), needed.end(), 0.0) / 1e6);
+}
+
+std::vector<schedule::Schedule> build_schedules(const Job& job) {
+  std::vector<schedule::Schedule> schedules;
+  for (const std::string& name : job.config.strategies) {
+    const schedule::Strategy strategy = schedule::parse_strategy(name);
+    const plan::Plan plan = plan::make_plan(job.routing, job.placement, job.topology, strategy.chunks);
+    schedules.push_back(schedule::build(strategy, plan, job.config.shape));
+  }
+  return schedules;
+}
+
+/// Runs each schedule once more and holds its results against the reference on every rank. @pre collective
+std::vector<measure::CheckResult> check_results(layer::Layer& layer, const std::vector<schedule::Schedule>& schedules,
+                                                const mpi::Communicator& communicator, int sample) {
+  std::vector<measure::CheckResult> results;
+  layer::Executor executor(layer);
+  for (const schedule::Schedule& schedule : schedules) {
+    layer.set_chunks(schedule.chunks);
+    communicator.barrier();
+    executor.run(schedule, layer::Phase::whole);
+    const layer::Verdict mine = layer::check(layer, sample);
+    measure::CheckResult result{true, communicator.max(mine.max_relative_error), 0};
+    const double tokens[] = {static_cast<double>(mine.tokens_checked)};
+    for (const double count : communicator.gather_all(std::span<const double>(tokens))) {
+      result.tokens_checked += static_cast<std::int64_t>(count);
+    }
+    for (const std::string& complaint : communicator.gather_all(mine.complaint)) {
+      if (complaint.empty()) continue;
+      result.passed = false;
+      if (communicator.rank() == 0) spdlog::error("{}: {}", schedule.strategy, complaint);
+    }
+    results.push_back(result);
+  }
+  return results;
+}
+
+measure::Report measure_job(const RunOptions& options, const Job& job, const mpi::Communicator& communicator,
+                            device::Device& device, exchange::Exchange& exchange,
+                            const std::vector<std::string>& hosts) {
+  const std::vector<schedule::Schedule> schedules = build_schedules(job);
+  spdlog::info("calibrating links, kernels and GEMMs");
+  const cost::Machine machine =
+      calibration::calibrate(device, exchange, communicator,
+                             {job.placement, job.topology, job.config.shape, job.routing.topk, job.routing.tokens,
+                              options.seed});
+  layer::Layer layer(device, exchange,
+                     {job.routing, job.placement, job.topology, job.config.shape, options.seed, communicator.rank(),
+                      max_chunks(schedules)});
+  const mpi::ClockSync clock(communicator);
+  spdlog::info("measuring {} strategies, at most {} s", schedules.size(), options.time_limit_s);
+  const std::vector<Samples> samples = take_samples(layer, schedules, communicator, clock,
+                                                    {options.warmup, options.iterations, options.time_limit_s});
+  const std::vector<measure::CheckResult> checks = check_results(layer, schedules, communicator, options.check);
+  measure::Report report;
+  report.config = values_of(options);
+  report.clock_source = clock.source();
+  report.skew = routing::skew_of(job.routing, job.placement.expert_ranks(), communicator.size());
+  report.routing_hash = routing::hash(job.routing);
+  for (std::size_t i = 0; i < schedules.size(); ++i) {
+    report.clock_uncertainty_us = std::max(report.clock_uncertainty_us, samples[i].clock_uncertainty_us);
+    report.rows.push_back(make_row({job, machine, device, exchange, hosts}, schedules[i], samples[i]));
+    report.rows.back().check = checks[i];
+  }
+  return report;
+}
+
+bool all_passed(const measure::Report& report) {
+  return std::all_of(report.rows.begin(), report.rows.end(),
+                     [](const measure::Row& row) { return row.check.passed; });
+}
+
+void write_outputs(const RunOptions& options, const measure::Report& report) {
+  fmt::print("{}", report::table(report));
+  if (!options.json.empty()) report::write_file(options.json, report::json(report));
+  if (!options.csv.empty()) report::write_file(options.csv, report::csv(report));
+}
+
+/// The job on all ranks. Bad input is thrown on every rank alike, and only before `together` turns false.
+core::ExitCode run_job(const RunOptions& options, const Invocation& invocation, const mpi::Communicator& communicator,
+                       bool& together) {
+  const Job job = make_job(options, communicator);
+  const std::optional<LaunchChild> child = launch_child();
+  mpi::all_or_none(communicator, [&] {
+    if (communicator.rank() != 0 || child) return;
+    for (const std::string& path : {options.json, options.csv, options.trace}) {
+      if (!path.empty()) report::require_writable(path);
+    }
+  });
+  const auto device = device::make_cpu_device(options.threads > 0 ? options.threads : default_threads(communicator));
+  std::unique_ptr<exchange::Exchange> exchange;
+  mpi::all_or_none(communicator, [&] { require_thread_level(); });
+  exchange = exchange::make_mpi_exchange(communicator, job.config.mpi);
+  require_memory(communicator, job, *device, 1);
+  together = false;
+  const std::vector<std::string> hosts = communicator.gather_all(mpi::host_name());
+  measure::Report report = measure_job(options, job, communicator, *device, *exchange, hosts);
+  report.provenance = provenance(communicator, job, hosts, invocation.arguments());
+  if (communicator.rank() == 0) {
+    if (child) {
+      report::write_file(child->report_path, report::json(report));
+    } else {
+      write_outputs(options, report);
+    }
+    if (!options.trace.empty() && (!child || child->index == 0)) {
+      report::write_file(options.trace, report::trace(report));
+    }
+  }
+  return all_passed(report) ? core::ExitCode::ok : core::ExitCode::wrong_data;
+}
+
+/// Runs `body` under MPI. An error that all ranks share is printed once and ends them in order; one rank's own error is
+/// printed with its name and aborts the job, since the others are waiting for it.
+template <class Body>
+core::ExitCode under_mpi(Invocation& invocation, Body body) {
+  mpi::Environment environment(invocation.argc, invocation.argv);
+  const mpi::Communicator communicator = mpi::Communicator::world();
+  set_up_progress(communicator.rank());
+  bool together = true;
+  const auto fail = [&](core::ExitCode code, const char* what) {
+    if (together) {
+      if (communicator.rank() == 0) fmt::print(stderr, "epbench: {}\n", what);
+      return code;
+    }
+    fmt::print(stderr, "epbench: rank {} on {}: {}\n", communicator.rank(), mpi::host_name(), what);
+    mpi::abort(code);
+  };
+  try {
+    return body(communicator, together);
+  } catch (const core::Error& error) {
+    return fail(error.code(), error.what());
+  } catch (const std::bad_alloc&) {
+    together = false;
+    return fail(core::ExitCode::unsupported, "out of memory");
+  } catch (const std::exception& error) {
+    together = false;
+    return fail(core::ExitCode::internal, error.what());
+  }
+}
+
+core::ExitCode run(const RunOptions& options, Invocation& invocation) {
+  if (options.launches > 1 && !launch_child()) {
+    const LaunchOutcome outcome = run_launches(options, invocation.argv);
+    if (outcome.merged) write_outputs(options, *outcome.merged);
+    return static_cast<core::ExitCode>(outcome.exit_code);
+  }
+  return under_mpi(invocation, [&](const mpi::Communicator& communicator, bool& together) {
+    return run_job(options, invocation, communicator, together);
+  });
+}
+
+}  // namespace
+
+void add_run(CLI::App& app, Invocation& invocation) {
+  CLI::App* const command = app.add_subcommand("run", "measure the layer on this job's ranks (start it with mpirun)");
+  const auto options = std::make_shared<RunOptions>();
+  declare(*command, *options);
+  command->callback([options, &invocation] { invocation.exit_code = run(*options, invocation); });
+}
+
+core::ExitCode report_usage_error(Invocation& invocation, const core::Error& error) {
+  constexpr const char* kLauncherVariables[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"};
+  const bool launched = std::any_of(std::begin(kLauncherVariables), std::end(kLauncherVariables),
+                                    [](const char* name) { return std::getenv(name) != nullptr; });
+  if (!launched) {
+    fmt::print(stderr, "epbench: {}\n", error.what());
+    return error.code();
+  }
+  // The other ranks' first step is the same agreement (make_job).
+  return under_mpi(invocation, [&](const mpi::Communicator& communicator, bool&) {
+    mpi::all_or_none(communicator, [&] { throw core::Error(error); });
+    return error.code();
+  });
+}
+
+}  // namespace ep::bench

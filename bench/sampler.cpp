@@ -1,0 +1,145 @@
+#include "bench/sampler.hpp"
+
+#include <algorithm>
+
+#include "core/clock.hpp"
+#include "measure/statistics.hpp"
+
+namespace ep::bench {
+
+namespace {
+
+constexpr int kBatch = 10;
+constexpr double kPrecision = 0.02;  // of the median, either way
+
+double extent_us(const std::vector<schedule::Span>& spans) {
+  if (spans.empty()) return 0;
+  double first = spans.front().start_us;
+  double last = spans.front().end_us;
+  for (const schedule::Span& span : spans) {
+    first = std::min(first, span.start_us);
+    last = std::max(last, span.end_us);
+  }
+  return last - first;
+}
+
+double busy_us(const std::vector<schedule::Span>& spans, schedule::Lane lane) {
+  double busy = 0;
+  for (const schedule::Span& span : spans) busy += span.lane == lane ? span.end_us - span.start_us : 0;
+  return busy;
+}
+
+/// What one rank saw in one batch of one schedule.
+struct LocalBatch {
+  std::vector<std::vector<schedule::Span>> iterations;
+  std::vector<measure::OverlapSample> overlap;
+};
+
+/// Everything of one schedule so far.
+class Series {
+ public:
+  Series(layer::Layer& layer, const schedule::Schedule& schedule, const mpi::Communicator& communicator)
+      : layer_(layer), executor_(layer), schedule_(schedule), communicator_(communicator) {
+    samples_.overlap.resize(static_cast<std::size_t>(communicator.size()));
+  }
+
+  /// One iteration: the whole schedule, then each side alone. Kept unless warming up.
+  void iterate(bool keep) {
+    layer_.set_chunks(schedule_.chunks);
+    communicator_.barrier();
+    auto whole = executor_.run(schedule_, layer::Phase::whole);
+    communicator_.barrier();
+    const auto compute = executor_.run(schedule_, layer::Phase::compute_alone);
+    communicator_.barrier();
+    const auto comm = executor_.run(schedule_, layer::Phase::comm_alone);
+    if (!keep) return;
+    batch_.overlap.push_back({extent_us(whole), busy_us(compute, schedule::Lane::compute), extent_us(comm),
+                              busy_us(whole, schedule::Lane::compute)});
+    batch_.iterations.push_back(std::move(whole));
+  }
+
+  /// Brings the batch together from all ranks, on rank 0's clock. @pre collective
+  void gather(const mpi::ClockMap& clock) {
+    std::vector<double> mine;
+    for (std::size_t i = 0; i < batch_.iterations.size(); ++i) {
+      for (const schedule::Span& span : batch_.iterations[i]) {
+        mine.push_back(span.start_us + clock.offset_us(span.start_us));
+        mine.push_back(span.end_us + clock.offset_us(span.end_us));
+      }
+      const measure::OverlapSample& overlap = batch_.overlap[i];
+      mine.insert(mine.end(), {overlap.both_us, overlap.compute_alone_us, overlap.comm_alone_us,
+                               overlap.compute_with_comm_us});
+    }
+    const std::vector<double> all = communicator_.gather_all(std::span<const double>(mine));
+    const std::size_t first = samples_.iterations.size();
+    samples_.iterations.resize(first + batch_.iterations.size());
+    auto next = all.begin();
+    for (int rank = 0; rank < communicator_.size(); ++rank) {
+      for (std::size_t i = first; i < samples_.iterations.size(); ++i) {
+        for (const schedule::Operation& op : schedule_.ops) {
+          samples_.iterations[i].spans.push_back({rank, op.lane, op.id, next[0], next[1]});
+          next += 2;
+        }
+        samples_.overlap[static_cast<std::size_t>(rank)].push_back({next[0], next[1], next[2], next[3]});
+        next += 4;
+      }
+    }
+    samples_.clock_uncertainty_us = std::max(samples_.clock_uncertainty_us, clock.uncertainty_us());
+    batch_ = {};
+  }
+
+  [[nodiscard]] bool converged(int least) const {
+    std::vector<double> times;
+    for (const schedule::Timeline& timeline : samples_.iterations) times.push_back(schedule::iteration_us(timeline));
+    return !times.empty() && measure::converged(measure::summarise(times), std::ssize(times), least, kPrecision);
+  }
+
+  Samples finish(int least) {
+    samples_.converged = converged(least);
+    return std::move(samples_);
+  }
+
+ private:
+  layer::Layer& layer_;
+  layer::Executor executor_;
+  const schedule::Schedule& schedule_;
+  const mpi::Communicator& communicator_;
+  LocalBatch batch_;
+  Samples samples_;
+};
+
+}  // namespace
+
+std::vector<Samples> take_samples(layer::Layer& layer, const std::vector<schedule::Schedule>& schedules,
+                                  const mpi::Communicator& communicator, const mpi::ClockSync& clock,
+                                  const StopRule& rule) {
+  std::vector<Series> series;
+  for (const schedule::Schedule& schedule : schedules) series.emplace_back(layer, schedule, communicator);
+  for (int i = 0; i < rule.warmup; ++i) {
+    for (Series& one : series) one.iterate(false);
+  }
+  const double start = core::now_us();
+  std::int64_t taken = 0;
+  for (std::int64_t batch = 1; batch > 0;) {
+    const mpi::ClockSample before = clock.measure();
+    for (std::int64_t i = 0; i < batch; ++i) {
+      for (Series& one : series) one.iterate(true);
+    }
+    const mpi::ClockMap map(before, clock.measure());
+    for (Series& one : series) one.gather(map);
+    taken += batch;
+    const bool done = std::all_of(series.begin(), series.end(),
+                                  [&](const Series& one) { return one.converged(rule.iterations); });
+    const double elapsed = core::now_us() - start;
+    const double left = rule.time_limit_s * 1e6 - elapsed;
+    // As many as fit, so that the limit holds for slow iterations too.
+    const auto fit = static_cast<std::int64_t>(left / (elapsed / static_cast<double>(taken)));
+    batch = done ? 0 : std::clamp<std::int64_t>(fit, 0, kBatch);
+    communicator.broadcast_value(batch, 0);
+  }
+  std::vector<Samples> samples;
+  for (Series& one : series) samples.push_back(one.finish(rule.iterations));
+  return samples;
+}
+
+}  // namespace ep::bench
