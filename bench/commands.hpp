@@ -20,6 +20,7 @@ struct Invocation {
 // Each adds one subcommand, whose callback does the work, sets the exit code or throws core::Error.
 void add_run(CLI::App& app, Invocation& invocation);
 void add_cost(CLI::App& app);
+void add_merge(CLI::App& app);
 
 /// Says what is wrong with the command line once, whichever ranks of an MPI job it is wrong on.
 core::ExitCode report_usage_error(Invocation& invocation, const core::Error& error);

@@ -1,7 +1,9 @@
 #include "bench/job.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <span>
+#include <unistd.h>
 
 #include <fmt/format.h>
 
@@ -46,15 +48,29 @@ routing::Routing deserialise(std::string_view bytes) {
   return routing;
 }
 
+/// Every rank holds the whole routing, on top of the copy it arrives in.
+void require_routing_fits(std::int64_t tokens, int topk) {
+  const std::int64_t copies = core::checked_product(tokens, topk, "--tokens * ranks * --topk");
+  const double needed = 2.0 * static_cast<double>(copies) * (sizeof(std::int32_t) + sizeof(float));
+  const double memory = static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
+  if (needed > memory) {
+    throw core::InputError(
+        "command line", "--tokens", fmt::format("{} in all ranks", tokens),
+        fmt::format("the routing alone would take {:.1f} GB of this machine's {:.1f} GB", needed / 1e9, memory / 1e9));
+  }
+}
+
 routing::Routing make_routing(const RunOptions& options, const RunConfig& config, int ranks) {
   const std::int64_t tokens = core::checked_product(config.tokens_per_rank, ranks, "--tokens * ranks");
+  require_routing_fits(tokens, config.topk);
   if (routing::is_file(options.routing)) {
     return routing::load(options.routing, tokens, config.topk, config.experts, options.seed);
   }
   // `hot:FRACTION` sends that share to the experts of rank 0.
   const placement::Placement placement = placement::make_placement(options.placement, config.experts, ranks);
   const auto hot = placement.experts_of(0);
-  return routing::generate(options.routing, {tokens, config.topk, config.experts, options.seed, {hot.begin(), hot.end()}});
+  return routing::generate(options.routing,
+                           {tokens, config.topk, config.experts, options.seed, {hot.begin(), hot.end()}});
 }
 
 std::vector<mpi::Argument> arguments_of(const RunOptions& options) {
@@ -74,8 +90,8 @@ Job make_job(const RunOptions& options, const mpi::Communicator& communicator) {
   const int ranks = communicator.size();
   placement::Topology topology{mpi::node_of_rank(communicator), 0};
   for (const int node : topology.node_of_rank) topology.nodes = std::max(topology.nodes, node + 1);
-  routing::Routing routing = deserialise(
-      mpi::collectively(communicator, [&] { return serialise(make_routing(options, config, ranks)); }));
+  routing::Routing routing =
+      deserialise(mpi::collectively(communicator, [&] { return serialise(make_routing(options, config, ranks)); }));
   const std::string expert_ranks = mpi::collectively(communicator, [&] {
     const placement::Placement made = placement::make_placement(options.placement, routing.experts, ranks);
     std::string bytes;

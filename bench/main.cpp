@@ -12,6 +12,7 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   ep::bench::add_run(app, invocation);
   ep::bench::add_cost(app);
+  ep::bench::add_merge(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& success) {  // --help

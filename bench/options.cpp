@@ -53,8 +53,8 @@ plan::LayerShape parse_shape(const RunOptions& options) {
   shape.shared_ffn = parse_int(options.shared_ffn, "--shared-ffn", 0);
   shape.dispatch_dtype = core::parse_dtype(options.dispatch_dtype, "--dispatch-dtype");
   shape.combine_dtype = core::parse_dtype(options.combine_dtype, "--combine-dtype");
-  for (const auto& [dtype, field] : {std::pair{shape.dispatch_dtype, "--dispatch-dtype"},
-                                     std::pair{shape.combine_dtype, "--combine-dtype"}}) {
+  for (const auto& [dtype, field] :
+       {std::pair{shape.dispatch_dtype, "--dispatch-dtype"}, std::pair{shape.combine_dtype, "--combine-dtype"}}) {
     require(dtype != core::DType::e4m3, field, core::name_of(dtype), "wanted fp32 or bf16");
   }
   return shape;
@@ -65,22 +65,28 @@ plan::LayerShape parse_shape(const RunOptions& options) {
 void declare(CLI::App& command, RunOptions& o) {
   command.option_defaults()->always_capture_default();
   const std::string layer = "Layer";
-  command.add_option("--tokens", o.tokens, "tokens per rank; the first N*R of a routing file (K, M, G: powers of 1024)")
-      ->group(layer)->each([&o](const std::string&) { o.tokens_given = true; });
+  command
+      .add_option("--tokens", o.tokens, "tokens per rank; the first N*R of a routing file (K, M, G: powers of 1024)")
+      ->group(layer)
+      ->each([&o](const std::string&) { o.tokens_given = true; });
   command.add_option("--hidden", o.hidden, "elements of a token's hidden state")->group(layer);
   command.add_option("--ffn", o.ffn, "width of one expert")->group(layer);
   command.add_option("--shared-ffn", o.shared_ffn, "width of the shared expert, the independent compute; 0: none")
       ->group(layer);
-  command.add_option("--experts", o.experts, "experts of the layer")->group(layer)
-      ->each([&o](const std::string&) { o.experts_given = true; });
-  command.add_option("--topk", o.topk, "experts of each token")->group(layer)
-      ->each([&o](const std::string&) { o.topk_given = true; });
+  command.add_option("--experts", o.experts, "experts of the layer")->group(layer)->each([&o](const std::string&) {
+    o.experts_given = true;
+  });
+  command.add_option("--topk", o.topk, "experts of each token")->group(layer)->each([&o](const std::string&) {
+    o.topk_given = true;
+  });
   command.add_option("--dispatch-dtype", o.dispatch_dtype, "payload to the experts: fp32, bf16")->group(layer);
   command.add_option("--combine-dtype", o.combine_dtype, "payload back: fp32, bf16")->group(layer);
   const std::string routing = "Routing";
-  command.add_option("--routing", o.routing,
-                     "uniform, lognormal:SIGMA[,hot=N*FACTOR][,sticky=P], zipf:S, hot:FRACTION, stride, FILE.npy[:LAYER] "
-                     "or FILE.jsonl")->group(routing);
+  command
+      .add_option("--routing", o.routing,
+                  "uniform, lognormal:SIGMA[,hot=N*FACTOR][,sticky=P], zipf:S, hot:FRACTION, stride, FILE.npy[:LAYER] "
+                  "or FILE.jsonl")
+      ->group(routing);
   command.add_option("--placement", o.placement, "expert to rank: block, round-robin or a JSON file")->group(routing);
   command.add_option("--seed", o.seed, "of routing, weights and tokens")->group(routing);
   const std::string where = "Back end";
@@ -88,7 +94,8 @@ void declare(CLI::App& command, RunOptions& o) {
   command.add_option("--device", o.device, "auto, cpu")->group(where);
   command.add_option("--exchange", o.exchange, "mpi")->group(where);
   command.add_option("--exchange-algorithm", o.algorithm, "windowed, ialltoallv")->group(where);
-  command.add_option("--window-in-node", o.window_in_node, "windowed, within a node: FRAGMENT[xIN_FLIGHT], 0: whole, all")
+  command
+      .add_option("--window-in-node", o.window_in_node, "windowed, within a node: FRAGMENT[xIN_FLIGHT], 0: whole, all")
       ->group(where);
   command.add_option("--window-between-nodes", o.window_between_nodes, "the same between nodes")->group(where);
   command.add_option("--threads", o.threads, "compute threads a rank; 0: its cores")->group(where);
@@ -96,7 +103,8 @@ void declare(CLI::App& command, RunOptions& o) {
   command.add_option("-w,--warmup", o.warmup, "iterations before measuring")->group(measuring);
   command.add_option("-n,--iterations", o.iterations, "least iterations; goes on until the median is known to 2 %")
       ->group(measuring);
-  command.add_option("--time-limit", o.time_limit_s, "seconds after which measuring stops unconverged")->group(measuring);
+  command.add_option("--time-limit", o.time_limit_s, "seconds after which measuring stops unconverged")
+      ->group(measuring);
   command.add_option("-c,--check", o.check, "tokens a rank compared with the double-precision reference")
       ->group(measuring);
   command.add_option("--launches", o.launches, "starts the whole job this often and reports medians over launches")
@@ -138,14 +146,31 @@ RunConfig resolve(const RunOptions& o) {
 measure::Values values_of(const RunOptions& o) {
   const auto window = [](const exchange::Window& w) { return fmt::format("{}x{}", w.fragment_bytes, w.in_flight); };
   const RunConfig config = resolve(o);
-  return {{"tokens", o.tokens}, {"hidden", o.hidden}, {"ffn", o.ffn}, {"shared-ffn", o.shared_ffn},
-          {"experts", std::int64_t{o.experts}}, {"topk", std::int64_t{o.topk}}, {"dispatch-dtype", o.dispatch_dtype},
-          {"combine-dtype", o.combine_dtype}, {"routing", o.routing}, {"placement", o.placement},
-          {"seed", static_cast<std::int64_t>(o.seed)}, {"strategy", o.strategy}, {"device", o.device},
-          {"exchange", o.exchange}, {"exchange-algorithm", o.algorithm}, {"window-in-node", window(config.mpi.in_node)},
-          {"window-between-nodes", window(config.mpi.between_nodes)}, {"threads", std::int64_t{o.threads}},
-          {"warmup", std::int64_t{o.warmup}}, {"iterations", std::int64_t{o.iterations}}, {"time-limit", o.time_limit_s},
-          {"check", std::int64_t{o.check}}, {"launches", std::int64_t{o.launches}}, {"json", o.json}, {"csv", o.csv},
+  return {{"tokens", o.tokens},
+          {"hidden", o.hidden},
+          {"ffn", o.ffn},
+          {"shared-ffn", o.shared_ffn},
+          {"experts", std::int64_t{o.experts}},
+          {"topk", std::int64_t{o.topk}},
+          {"dispatch-dtype", o.dispatch_dtype},
+          {"combine-dtype", o.combine_dtype},
+          {"routing", o.routing},
+          {"placement", o.placement},
+          {"seed", static_cast<std::int64_t>(o.seed)},
+          {"strategy", o.strategy},
+          {"device", o.device},
+          {"exchange", o.exchange},
+          {"exchange-algorithm", o.algorithm},
+          {"window-in-node", window(config.mpi.in_node)},
+          {"window-between-nodes", window(config.mpi.between_nodes)},
+          {"threads", std::int64_t{o.threads}},
+          {"warmup", std::int64_t{o.warmup}},
+          {"iterations", std::int64_t{o.iterations}},
+          {"time-limit", o.time_limit_s},
+          {"check", std::int64_t{o.check}},
+          {"launches", std::int64_t{o.launches}},
+          {"json", o.json},
+          {"csv", o.csv},
           {"trace", o.trace}};
 }
 

@@ -32,7 +32,7 @@ struct RunOptions {
   std::string device = "auto";
   std::string exchange = "mpi";
   std::string algorithm = "windowed";
-  std::string window_in_node;        // FRAGMENT[xIN_FLIGHT]; empty: the exchange's own default
+  std::string window_in_node;  // FRAGMENT[xIN_FLIGHT]; empty: the exchange's own default
   std::string window_between_nodes;
   int threads = 0;
   // How it is measured.

@@ -45,9 +45,8 @@ Measured collect(const schedule::Schedule& schedule, const Samples& samples, int
 
 /// The iteration nearest the median, moved to start at 0.
 std::vector<schedule::Span> typical(const Samples& samples, const std::vector<double>& totals, double median) {
-  const auto nearest = std::min_element(totals.begin(), totals.end(), [&](double a, double b) {
-    return std::abs(a - median) < std::abs(b - median);
-  });
+  const auto nearest = std::min_element(
+      totals.begin(), totals.end(), [&](double a, double b) { return std::abs(a - median) < std::abs(b - median); });
   std::vector<schedule::Span> spans = samples.iterations[static_cast<std::size_t>(nearest - totals.begin())].spans;
   const double origin = std::min_element(spans.begin(), spans.end(), [](const auto& a, const auto& b) {
                           return a.start_us < b.start_us;
@@ -109,8 +108,7 @@ void add_bottlenecks(measure::Row& row, const schedule::Schedule& schedule, cons
       same->step = op.name;
     }
   }
-  std::sort(found.begin(), found.end(),
-            [](const auto& a, const auto& b) { return a.utilisation > b.utilisation; });
+  std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.utilisation > b.utilisation; });
   if (!found.empty()) row.bottleneck = found[0];
   if (found.size() > 1) row.runner_up = found[1];
 }
@@ -130,9 +128,8 @@ void add_ranks(measure::Row& row, const RowContext& context, const Samples& samp
     }
     row.per_rank.push_back(std::move(result));
   }
-  const auto slowest = std::max_element(row.per_rank.begin(), row.per_rank.end(), [](const auto& a, const auto& b) {
-    return a.iteration_us < b.iteration_us;
-  });
+  const auto slowest = std::max_element(row.per_rank.begin(), row.per_rank.end(),
+                                        [](const auto& a, const auto& b) { return a.iteration_us < b.iteration_us; });
   row.exposed_us = slowest->exposed_us;
   row.overlap_efficiency = slowest->overlap_efficiency;
   row.compute_interference = slowest->compute_interference;
@@ -175,10 +172,10 @@ measure::Row make_row(const RowContext& context, const schedule::Schedule& sched
   row.predicted_spans = prediction.timeline.spans;
   row.measured_spans = typical(samples, measured.totals_us, summary.median);
   const cost::Line& link = row.nodes > 1 ? context.machine.between_nodes : context.machine.in_node;
-  row.route_cost_ms = cost::route_cost(job.routing, job.placement.expert_ranks(), row.ranks,
-                                       plan::payload_bytes(job.config.shape.hidden, job.config.shape.dispatch_dtype),
-                                       link.gbs * 8)
-                          .comm_time_ms;
+  row.route_cost_ms =
+      cost::route_cost(job.routing, job.placement.expert_ranks(), row.ranks,
+                       plan::payload_bytes(job.config.shape.hidden, job.config.shape.dispatch_dtype), link.gbs * 8)
+          .comm_time_ms;
   add_steps(row, schedule, measured, prediction);
   add_bottlenecks(row, schedule, prediction);
   add_ranks(row, context, samples, measured);

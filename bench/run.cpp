@@ -1,9 +1,8 @@
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdlib>
 #include <memory>
-#include <set>
+#include <numeric>
+#include <unistd.h>
 
 #include <fmt/format.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
@@ -17,6 +16,7 @@
 #include "bench/rows.hpp"
 #include "bench/sampler.hpp"
 #include "calibration/calibrate.hpp"
+#include "core/affinity.hpp"
 #include "layer/reference.hpp"
 #include "mpi/agreement.hpp"
 #include "mpi/clock_sync.hpp"
@@ -37,18 +37,18 @@ void set_up_progress(int rank) {
 
 /// Cores of this rank, shared evenly with the ranks of the same host that are bound to the same ones.
 int default_threads(const mpi::Communicator& communicator) {
-  const std::string mine = mpi::host_name() + " " + core_list();
+  const std::string mine = mpi::host_name() + " " + core::core_list();
   const std::vector<std::string> all = communicator.gather_all(mine);
   const auto sharers = static_cast<int>(std::count(all.begin(), all.end(), mine));
-  return std::max(1, core_count() / sharers);
+  return std::max(1, core::core_count() / sharers);
 }
 
 /// Throws InputError on every rank when a node's ranks together need more memory than it has.
 void require_memory(const mpi::Communicator& communicator, const Job& job, device::Device& device, int max_chunks) {
   const plan::Plan plan = plan::make_plan(job.routing, job.placement, job.topology, 1);
-  const double needs = static_cast<double>(layer::required_bytes(
-      layer::buffer_sizes(plan, communicator.rank()), job.config.shape, job.routing.topk, job.routing.experts,
-      device.compute_dtype(job.config.shape.combine_dtype), max_chunks));
+  const double needs = static_cast<double>(
+      layer::required_bytes(layer::buffer_sizes(plan, communicator.rank()), job.config.shape, job.routing.topk,
+                            job.routing.experts, device.compute_dtype(job.config.shape.combine_dtype), max_chunks));
   const double mine[] = {needs, static_cast<double>(device.available_bytes(device::MemoryUse::device))};
   const std::vector<double> all = communicator.gather_all(std::span<const double>(mine));
   std::vector<double> needed(static_cast<std::size_t>(job.topology.nodes));
@@ -57,9 +57,9 @@ void require_memory(const mpi::Communicator& communicator, const Job& job, devic
     double& node = needed[static_cast<std::size_t>(job.topology.node_of_rank[r])];
     node += all[2 * r];
     if (node <= all[2 * r + 1]) continue;
-    throw core::InputError("sizes", "memory of the layer's buffers", fmt::format("{:.1f} GB on one node", node / 1e9),
-                           fmt::format("it has {:.1f} GB free: fewer --tokens, --experts or a smaller --hidden",
-                                       all[2 * r + 1] / 1e9));
+    throw core::InputError(
+        "sizes", "memory of the layer's buffers", fmt::format("{:.1f} GB on one node", node / 1e9),
+        fmt::format("it has {:.1f} GB free: fewer --tokens, --experts or a smaller --hidden", all[2 * r + 1] / 1e9));
   }
   spdlog::info("buffers: {:.1f} MB on rank 0, {:.1f} MB on all ranks", all[0] / 1e6,
                std::accumulate(needed.begin(), needed.end(), 0.0) / 1e6);
@@ -73,6 +73,12 @@ std::vector<schedule::Schedule> build_schedules(const Job& job) {
     schedules.push_back(schedule::build(strategy, plan, job.config.shape));
   }
   return schedules;
+}
+
+int max_chunks(const std::vector<schedule::Schedule>& schedules) {
+  int most = 1;
+  for (const schedule::Schedule& schedule : schedules) most = std::max(most, schedule.chunks);
+  return most;
 }
 
 /// Runs each schedule once more and holds its results against the reference on every rank. @pre collective
@@ -100,22 +106,20 @@ std::vector<measure::CheckResult> check_results(layer::Layer& layer, const std::
   return results;
 }
 
-measure::Report measure_job(const RunOptions& options, const Job& job, const mpi::Communicator& communicator,
-                            device::Device& device, exchange::Exchange& exchange,
+measure::Report measure_job(const RunOptions& options, const Job& job, const std::vector<schedule::Schedule>& schedules,
+                            const mpi::Communicator& communicator, device::Device& device, exchange::Exchange& exchange,
                             const std::vector<std::string>& hosts) {
-  const std::vector<schedule::Schedule> schedules = build_schedules(job);
   spdlog::info("calibrating links, kernels and GEMMs");
-  const cost::Machine machine =
-      calibration::calibrate(device, exchange, communicator,
-                             {job.placement, job.topology, job.config.shape, job.routing.topk, job.routing.tokens,
-                              options.seed});
+  const cost::Machine machine = calibration::calibrate(
+      device, exchange, communicator,
+      {job.placement, job.topology, job.config.shape, job.routing.topk, job.routing.tokens, options.seed});
   layer::Layer layer(device, exchange,
                      {job.routing, job.placement, job.topology, job.config.shape, options.seed, communicator.rank(),
                       max_chunks(schedules)});
   const mpi::ClockSync clock(communicator);
   spdlog::info("measuring {} strategies, at most {} s", schedules.size(), options.time_limit_s);
-  const std::vector<Samples> samples = take_samples(layer, schedules, communicator, clock,
-                                                    {options.warmup, options.iterations, options.time_limit_s});
+  const std::vector<Samples> samples =
+      take_samples(layer, schedules, communicator, clock, {options.warmup, options.iterations, options.time_limit_s});
   const std::vector<measure::CheckResult> checks = check_results(layer, schedules, communicator, options.check);
   measure::Report report;
   report.config = values_of(options);
@@ -131,8 +135,7 @@ measure::Report measure_job(const RunOptions& options, const Job& job, const mpi
 }
 
 bool all_passed(const measure::Report& report) {
-  return std::all_of(report.rows.begin(), report.rows.end(),
-                     [](const measure::Row& row) { return row.check.passed; });
+  return std::all_of(report.rows.begin(), report.rows.end(), [](const measure::Row& row) { return row.check.passed; });
 }
 
 void write_outputs(const RunOptions& options, const measure::Report& report) {
@@ -153,13 +156,12 @@ core::ExitCode run_job(const RunOptions& options, const Invocation& invocation, 
     }
   });
   const auto device = device::make_cpu_device(options.threads > 0 ? options.threads : default_threads(communicator));
-  std::unique_ptr<exchange::Exchange> exchange;
-  mpi::all_or_none(communicator, [&] { require_thread_level(); });
-  exchange = exchange::make_mpi_exchange(communicator, job.config.mpi);
-  require_memory(communicator, job, *device, 1);
+  const auto exchange = exchange::make_mpi_exchange(communicator, job.config.mpi);
+  const std::vector<schedule::Schedule> schedules = build_schedules(job);
+  require_memory(communicator, job, *device, max_chunks(schedules));
   together = false;
   const std::vector<std::string> hosts = communicator.gather_all(mpi::host_name());
-  measure::Report report = measure_job(options, job, communicator, *device, *exchange, hosts);
+  measure::Report report = measure_job(options, job, schedules, communicator, *device, *exchange, hosts);
   report.provenance = provenance(communicator, job, hosts, invocation.arguments());
   if (communicator.rank() == 0) {
     if (child) {

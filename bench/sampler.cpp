@@ -67,8 +67,8 @@ class Series {
         mine.push_back(span.end_us + clock.offset_us(span.end_us));
       }
       const measure::OverlapSample& overlap = batch_.overlap[i];
-      mine.insert(mine.end(), {overlap.both_us, overlap.compute_alone_us, overlap.comm_alone_us,
-                               overlap.compute_with_comm_us});
+      mine.insert(mine.end(),
+                  {overlap.both_us, overlap.compute_alone_us, overlap.comm_alone_us, overlap.compute_with_comm_us});
     }
     const std::vector<double> all = communicator_.gather_all(std::span<const double>(mine));
     const std::size_t first = samples_.iterations.size();
@@ -128,8 +128,8 @@ std::vector<Samples> take_samples(layer::Layer& layer, const std::vector<schedul
     const mpi::ClockMap map(before, clock.measure());
     for (Series& one : series) one.gather(map);
     taken += batch;
-    const bool done = std::all_of(series.begin(), series.end(),
-                                  [&](const Series& one) { return one.converged(rule.iterations); });
+    const bool done =
+        std::all_of(series.begin(), series.end(), [&](const Series& one) { return one.converged(rule.iterations); });
     const double elapsed = core::now_us() - start;
     const double left = rule.time_limit_s * 1e6 - elapsed;
     // As many as fit, so that the limit holds for slow iterations too.

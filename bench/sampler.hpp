@@ -11,13 +11,13 @@ namespace ep::bench {
 /// When to stop taking samples.
 struct StopRule {
   int warmup = 0;
-  int iterations = 0;      // at least
+  int iterations = 0;       // at least
   double time_limit_s = 0;  // at most, for all schedules together
 };
 
 /// What was measured of one schedule; complete on every rank.
 struct Samples {
-  std::vector<schedule::Timeline> iterations;  // of all ranks, on rank 0's clock
+  std::vector<schedule::Timeline> iterations;                // of all ranks, on rank 0's clock
   std::vector<std::vector<measure::OverlapSample>> overlap;  // [ranks][iterations]
   double clock_uncertainty_us = 0;
   bool converged = false;

@@ -1,0 +1,40 @@
+#include "core/affinity.hpp"
+
+#include <algorithm>
+#include <sched.h>
+
+#include <fmt/format.h>
+
+namespace ep::core {
+
+namespace {
+
+cpu_set_t affinity() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) != 0) CPU_ZERO(&set);
+  return set;
+}
+
+}  // namespace
+
+int core_count() {
+  const cpu_set_t set = affinity();
+  return std::max(1, CPU_COUNT(&set));
+}
+
+std::string core_list() {
+  const cpu_set_t set = affinity();
+  std::string list;
+  for (int core = 0; core < CPU_SETSIZE; ++core) {
+    if (!CPU_ISSET(core, &set)) continue;
+    int last = core;
+    while (last + 1 < CPU_SETSIZE && CPU_ISSET(last + 1, &set)) ++last;
+    list += fmt::format("{}{}", list.empty() ? "" : ",", core);
+    if (last > core) list += fmt::format("-{}", last);
+    core = last;
+  }
+  return list;
+}
+
+}  // namespace ep::core
