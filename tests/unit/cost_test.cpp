@@ -1,0 +1,157 @@
+#include <algorithm>
+#include <numeric>
+
+#include <gtest/gtest.h>
+
+#include "core/error.hpp"
+#include "cost/exchange_cost.hpp"
+#include "cost/predict.hpp"
+#include "schedule/strategy.hpp"
+#include "tests/unit/traffic.hpp"
+
+namespace ep::cost {
+namespace {
+
+/// Round numbers: 1 GB/s is 1000 bytes a microsecond.
+Machine machine(int ranks, int ranks_per_node = 64) {
+  Machine m;
+  m.topology = placement::block_topology(ranks, ranks_per_node);
+  m.in_node = {1, 10};
+  m.between_nodes = {5, 1};
+  m.counts_us = 7;
+  using enum schedule::OpKind;
+  for (const schedule::OpKind kernel : {bucket, pack, regroup, swiglu, ungroup, reduce}) m.memory[kernel] = {2, 1};
+  m.gemm = {{64, 64, {{8, 10}, {16, 20}}}};
+  return m;
+}
+
+core::Matrix<std::int64_t> matrix(int ranks, std::initializer_list<std::int64_t> values) {
+  core::Matrix<std::int64_t> m(ranks, ranks);
+  std::copy(values.begin(), values.end(), m.values().begin());
+  return m;
+}
+
+TEST(ExchangeCost, BusiestRankEndDecides) {
+  // Rank 2 receives 40 kB in two messages: 2 * 1 us + 40000 / 10000.
+  const ExchangeCost cost = exchange_cost(matrix(3, {9, 1, 2, 0, 9, 2, 0, 0, 9}), 10000, machine(3));
+  EXPECT_DOUBLE_EQ(cost.total_us, 6);
+  EXPECT_EQ(cost.bottleneck.resource, "ingress");
+  EXPECT_EQ(cost.bottleneck.index, 2);
+  EXPECT_EQ(cost.runner_up.resource, "egress");
+  EXPECT_EQ(cost.runner_up.index, 0);
+  EXPECT_DOUBLE_EQ(cost.runner_up.busy_us, 5);
+  EXPECT_EQ(cost.rank_us, (std::vector<double>{5, 3, 6}));
+}
+
+TEST(ExchangeCost, OwnRowsAndSilentRanksCostNothing) {
+  const ExchangeCost cost = exchange_cost(matrix(2, {1000, 0, 0, 1000}), 1 << 20, machine(2));
+  EXPECT_EQ(cost.total_us, 0);
+  EXPECT_EQ(cost.rank_us, (std::vector<double>{0, 0}));
+}
+
+TEST(ExchangeCost, NodeMemoryBindsWhenAllCopyThroughIt) {
+  Machine m = machine(4);
+  m.node_copy_gbs = 5;
+  // 12 messages of 10 kB through 5 GB/s: 24 us; a rank's own links would take 3 * (1 + 1) us.
+  const ExchangeCost cost = exchange_cost(core::Matrix<std::int64_t>(4, 4, 1), 10000, m);
+  EXPECT_DOUBLE_EQ(cost.total_us, 24);
+  EXPECT_EQ(cost.bottleneck.resource, "node memory");
+}
+
+TEST(ExchangeCost, NicIsSharedByTheRanksOfANode) {
+  Machine m = machine(4, 2);
+  m.node_nic_gbs = 1;
+  // Each node sends 4 x 10 kB to the other: 40 us; a rank's link carries half: 2 * (5 + 10) + 1 + 1.
+  const ExchangeCost cost = exchange_cost(core::Matrix<std::int64_t>(4, 4, 1), 10000, m);
+  EXPECT_DOUBLE_EQ(cost.total_us, 40);
+  EXPECT_TRUE(cost.bottleneck.resource == "node egress" || cost.bottleneck.resource == "node ingress");
+  EXPECT_DOUBLE_EQ(cost.runner_up.busy_us, 40);
+}
+
+TEST(GemmCurve, IsLinearBetweenPointsAndBeyond) {
+  const GemmCurve curve{64, 64, {{8, 10}, {16, 30}}};
+  EXPECT_DOUBLE_EQ(curve.time_us(8), 10);
+  EXPECT_DOUBLE_EQ(curve.time_us(12), 20);
+  EXPECT_DOUBLE_EQ(curve.time_us(24), 50);
+  EXPECT_DOUBLE_EQ(curve.time_us(0), 0);
+  EXPECT_GT(curve.time_us(1), 5);  // the weights are read whole for one row too
+}
+
+plan::LayerShape shape(int shared_ffn) {
+  return {64, 32, shared_ffn, core::DType::bf16, core::DType::bf16};
+}
+
+Prediction predicted(const std::string& strategy, const plan::Plan& plan, const Machine& m, int shared_ffn = 32) {
+  return predict(schedule::build(schedule::parse_strategy(strategy), plan, shape(shared_ffn)), m);
+}
+
+double sum_alone(const Prediction& prediction) {
+  double sum = 0;
+  for (const OperationCost& cost : prediction.operations)
+    sum += *std::max_element(cost.rank_us.begin(), cost.rank_us.end());
+  return sum;
+}
+
+TEST(Predict, SequentialIsTheSumOfItsSteps) {
+  const Prediction prediction = predicted("sequential", test::even_plan(2, 8), machine(2));
+  EXPECT_NEAR(prediction.total_us, sum_alone(prediction), 1e-9);
+}
+
+TEST(Predict, OverlapHidesTheShorterSide) {
+  Machine m = machine(2);
+  m.in_node = {0, 0.01};  // an exchange of 8 rows of 128 bytes takes 102.4 us
+  const Prediction sequential = predicted("sequential", test::even_plan(2, 8), m);
+  const Prediction overlapped = predicted("overlapped", test::even_plan(2, 8), m);
+  double shared = 0;
+  const auto schedule = schedule::build(schedule::parse_strategy("overlapped"), test::even_plan(2, 8), shape(32));
+  for (const auto& op : schedule.ops) {
+    if (op.kind == schedule::OpKind::shared)
+      shared += overlapped.operations[static_cast<std::size_t>(op.id)].rank_us[0];
+  }
+  EXPECT_GT(shared, 0);
+  EXPECT_NEAR(overlapped.total_us, sum_alone(overlapped) - shared, 1e-9);
+  EXPECT_LT(overlapped.total_us, sequential.total_us);
+}
+
+TEST(Predict, FullInterferenceTakesTheGainAway) {
+  Machine m = machine(2);
+  m.in_node = {0, 0.01};
+  m.interference = {2, 2};  // each at half speed: as if one core did both
+  const Prediction overlapped = predicted("overlapped", test::even_plan(2, 8), m);
+  EXPECT_NEAR(overlapped.total_us, sum_alone(overlapped), 1e-9);
+}
+
+TEST(Predict, AnExchangeStartsWhenItsLastRankArrives) {
+  core::Matrix<std::int64_t> copies(2, 2, 8);
+  copies(0, 0) = 800;  // rank 0 has far more to pack
+  const auto plan = test::plan_of(copies);
+  const auto schedule = schedule::build(schedule::parse_strategy("sequential"), plan, shape(0));
+  const Prediction prediction = predict(schedule, machine(2));
+  const auto dispatch = std::find_if(schedule.ops.begin(), schedule.ops.end(),
+                                     [](const auto& op) { return op.kind == schedule::OpKind::dispatch; });
+  std::vector<double> starts;
+  double pack_end = 0;
+  for (const auto& span : prediction.timeline.spans) {
+    if (span.op == dispatch->id) starts.push_back(span.start_us);
+    if (span.op == dispatch->id - 1) pack_end = std::max(pack_end, span.end_us);
+  }
+  ASSERT_EQ(starts.size(), 2U);
+  EXPECT_DOUBLE_EQ(starts[0], starts[1]);
+  EXPECT_DOUBLE_EQ(starts[0], pack_end);
+}
+
+TEST(Predict, OneRankExchangesNothing) {
+  const Prediction prediction = predicted("sequential", test::even_plan(1, 8), machine(1));
+  for (const auto& span : prediction.timeline.spans) {
+    if (span.lane != schedule::Lane::compute) EXPECT_EQ(span.end_us, span.start_us);
+  }
+}
+
+TEST(Predict, SaysWhichConstantIsMissing) {
+  Machine m = machine(2);
+  m.memory.erase(schedule::OpKind::pack);
+  EXPECT_THROW(predicted("sequential", test::even_plan(2, 8), m), core::Error);
+}
+
+}  // namespace
+}  // namespace ep::cost
