@@ -24,6 +24,10 @@ if(EP_SANITIZE)
   target_compile_options(ep_flags INTERFACE -fsanitize=${sanitizers} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   target_link_options(ep_flags INTERFACE -fsanitize=${sanitizers})
 endif()
+if("address" IN_LIST EP_SANITIZE)
+  add_library(ep_keep_plugins OBJECT ${PROJECT_SOURCE_DIR}/tests/sanitizers/keep_plugins.cpp)
+  target_link_libraries(ep_flags INTERFACE $<TARGET_OBJECTS:ep_keep_plugins>)
+endif()
 
 # ep_add_module(NAME SOURCES … DEPS …): static library ep_NAME, alias ep::NAME. DEPS are the modules (and outside
 # libraries) it may include; they are public, since module headers include one another.
