@@ -1,7 +1,9 @@
 // What one link between rank 0 and rank 1 carries: `link_rate BYTES` prints "HOST0 HOST1 MB_PER_S" (MB = 1e6 bytes).
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -18,11 +20,14 @@ std::string processor_name() {
   return {name, static_cast<std::size_t>(length)};
 }
 
-/// Mean time in seconds for `buffer` to go from rank 0 to rank 1 and an empty answer to come back. @pre ranks 0 and 1.
+/// Shortest of a few times in seconds for `buffer` to go from rank 0 to rank 1 and an empty answer to come back: other
+/// work on the machine can only delay a message, and a link that is not limited shows in the shortest. @pre ranks 0
+/// and 1.
 double one_way_seconds(std::vector<char>& buffer, int rank) {
-  const auto start = std::chrono::steady_clock::now();
   const int bytes = static_cast<int>(buffer.size());
+  double best = std::numeric_limits<double>::max();
   for (int round = 0; round < kRounds; ++round) {
+    const auto start = std::chrono::steady_clock::now();
     if (rank == 0) {
       MPI_Send(buffer.data(), bytes, MPI_CHAR, 1, 0, MPI_COMM_WORLD);
       MPI_Recv(nullptr, 0, MPI_CHAR, 1, 1, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
@@ -30,8 +35,9 @@ double one_way_seconds(std::vector<char>& buffer, int rank) {
       MPI_Recv(buffer.data(), bytes, MPI_CHAR, 0, 0, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
       MPI_Send(nullptr, 0, MPI_CHAR, 0, 1, MPI_COMM_WORLD);
     }
+    best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   }
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / kRounds;
+  return best;
 }
 
 }  // namespace
