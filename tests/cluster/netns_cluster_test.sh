@@ -41,8 +41,9 @@ code=0
 [ "$code" -eq 0 ] || fail "up ended with $code"
 trap '"${cluster[@]}" down' EXIT
 
-# 200 Mbit/s are 25 MB/s, less 4.4 % for the headers of 1500-byte frames.
-check_rate 22.5 24 10000000
+# 200 Mbit/s are 25 MB/s, less 4.4 % for the headers of 1500-byte frames: 23.9, and never more. A machine with much
+# else to do shows less, so that the lower bound only has to tell a wrong rate from a busy core.
+check_rate 15 24 4000000
 expect 1 "${cluster[@]}" up 2 200mbit
 expect 7 timeout 60 "${cluster[@]}" run -np 1 -- sh -c 'exit 7' 2>/dev/null
 expect 6 "${cluster[@]}" run
@@ -59,10 +60,10 @@ check_nothing_left
 
 # The slower link of a pair counts, whichever direction it is.
 "${cluster[@]}" up 2 1gbit,200mbit
-check_rate 22.5 24 10000000
+check_rate 15 24 4000000
 "${cluster[@]}" down
 "${cluster[@]}" up 2 200mbit,1gbit
-check_rate 22.5 24 10000000
+check_rate 15 24 4000000
 "${cluster[@]}" down
 
 # A namespace of somebody else is not used, not removed, and up leaves nothing half made.
