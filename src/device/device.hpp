@@ -98,7 +98,8 @@ class Device {
   virtual void launch(Stream& stream, const kernels::GroupedGemmArgs& args) = 0;
 };
 
-/// @param threads GEMM threads; 0: the cores this process may run on, divided by the ranks that share them.
+/// @param threads GEMM threads of the whole process, the last device made deciding; 0: the cores this process may run
+/// on. Ranks that share those cores should each ask for their part.
 std::unique_ptr<Device> make_cpu_device(int threads);
 
 }  // namespace ep::device

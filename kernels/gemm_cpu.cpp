@@ -1,0 +1,53 @@
+#include <algorithm>
+#include <cstddef>
+#include <limits>
+
+#include <cblas.h>
+#include <fmt/format.h>
+
+#include "core/error.hpp"
+#include "kernels/gemm.hpp"
+
+// Weak: another BLAS links as well, and then decides its threads itself.
+extern "C" __attribute__((weak)) void openblas_set_num_threads(int threads);
+
+namespace ep::kernels {
+namespace {
+
+int blas_int(std::int64_t value, const char* name) {
+  if (value < 0 || value > std::numeric_limits<int>::max()) {
+    throw core::Error(core::ExitCode::unsupported, fmt::format("GEMM: {} = {}: the BLAS takes sizes from 0 to {}", name,
+                                                               value, std::numeric_limits<int>::max()));
+  }
+  return static_cast<int>(value);
+}
+
+}  // namespace
+
+void set_gemm_threads(int threads) {
+  if (openblas_set_num_threads != nullptr) openblas_set_num_threads(std::max(threads, 1));
+}
+
+void grouped_gemm_cpu(const GroupedGemmArgs& args) {
+  if (args.dtype != core::DType::f32) {
+    throw core::Error(core::ExitCode::unsupported,
+                      fmt::format("GEMM: {} is not supported on the cpu device", core::name_of(args.dtype)));
+  }
+  const int n = blas_int(args.n, "n");
+  const int k = blas_int(args.k, "k");
+  const auto* in = static_cast<const float*>(args.in);
+  const auto* weights = static_cast<const float*>(args.weights);
+  auto* out = static_cast<float*>(args.out);
+  for (const std::int64_t rows : args.group_rows) {
+    const int m = blas_int(rows, "rows");
+    if (m > 0 && n > 0) {
+      cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, m, n, k, 1.0F, in, std::max(k, 1), weights, std::max(k, 1),
+                  0.0F, out, n);
+    }
+    in += rows * args.k;
+    out += rows * args.n;
+    weights += args.n * args.k;
+  }
+}
+
+}  // namespace ep::kernels

@@ -1,0 +1,149 @@
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <sched.h>
+#include <string>
+#include <sys/mman.h>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "core/error.hpp"
+#include "device/cpu_stream.hpp"
+#include "device/device.hpp"
+#include "device/host_memory.hpp"
+
+namespace ep::device {
+namespace {
+
+constexpr std::int64_t kAlignment = 256;
+constexpr std::int64_t kHugePage = 2 << 20;
+
+int cores_of_mask() {
+  cpu_set_t mask;
+  CPU_ZERO(&mask);
+  if (sched_getaffinity(0, sizeof(mask), &mask) == 0) return std::max(CPU_COUNT(&mask), 1);
+  return static_cast<int>(std::max(std::thread::hardware_concurrency(), 1U));  // more CPUs than the mask has room for
+}
+
+std::string cpu_model() {
+  std::ifstream file("/proc/cpuinfo");
+  std::string line;
+  while (std::getline(file, line)) {
+    if (line.rfind("model name", 0) == 0) return line.substr(std::min(line.find(':') + 2, line.size()));
+  }
+  return "CPU";  // aarch64 names none
+}
+
+Buffer allocate_host(std::int64_t size_bytes) {
+  const std::int64_t alignment = size_bytes >= kHugePage ? kHugePage : kAlignment;
+  const std::int64_t rounded = (std::max<std::int64_t>(size_bytes, 1) + alignment - 1) / alignment * alignment;
+  void* data = std::aligned_alloc(static_cast<std::size_t>(alignment), static_cast<std::size_t>(rounded));
+  if (data == nullptr) {
+    throw core::Error(core::ExitCode::unsupported, fmt::format("cannot allocate {} bytes of host memory", size_bytes));
+  }
+  // Advice only: pack touches rows all over the buffer, and with small pages misses the TLB on each.
+  if (alignment == kHugePage) madvise(data, static_cast<std::size_t>(rounded), MADV_HUGEPAGE);
+  std::memset(data, 0, static_cast<std::size_t>(rounded));  // page faults now, not in what is timed
+  return {static_cast<std::byte*>(data), size_bytes, [](std::byte* bytes) { std::free(bytes); }};
+}
+
+class CpuDevice final : public Device {
+ public:
+  explicit CpuDevice(int threads) : threads_(threads > 0 ? threads : cores_of_mask()), compute_(stop_), comm_(stop_) {
+    kernels::set_gemm_threads(threads_);
+  }
+
+  [[nodiscard]] std::string_view name() const override { return "cpu"; }
+  [[nodiscard]] std::string description() const override {
+    return fmt::format("{}, {} GEMM thread{}", cpu_model(), threads_, threads_ == 1 ? "" : "s");
+  }
+  [[nodiscard]] core::DType compute_dtype(core::DType /*payload*/) const override { return core::DType::f32; }
+  [[nodiscard]] std::int64_t available_bytes(MemoryUse /*use*/) const override { return available_host_bytes(); }
+
+  Buffer allocate(std::int64_t size_bytes, MemoryUse use) override {
+    const std::int64_t available = available_bytes(use);
+    if (size_bytes < 0 || size_bytes > available) {
+      throw core::Error(
+          core::ExitCode::unsupported,
+          fmt::format("cannot allocate {} bytes of host memory: {} are available", size_bytes, available));
+    }
+    return allocate_host(size_bytes);
+  }
+
+  Stream& compute_stream() override { return compute_; }
+  Stream& comm_stream() override { return comm_; }
+  std::unique_ptr<Event> create_event() override { return std::make_unique<CpuEvent>(); }
+
+  void record(Event& event, Stream& stream) override { cpu(stream).record(cpu(event).renew()); }
+  void wait(Stream& stream, const Event& event) override { cpu(stream).wait(cpu(event).latest()); }
+  void synchronize(const Event& event) override {
+    cpu(event).latest()->await();
+    stop_.rethrow();
+  }
+  void synchronize() override {
+    const auto compute_end = std::make_shared<CpuMark>();
+    const auto comm_end = std::make_shared<CpuMark>();
+    compute_.record(compute_end);
+    comm_.record(comm_end);
+    compute_end->await();
+    comm_end->await();
+    stop_.rethrow();
+  }
+  [[nodiscard]] double time_us(const Event& event) const override {
+    const auto& mark = cpu(event).latest();
+    if (!mark->reached()) throw core::Error(core::ExitCode::internal, "an event was asked for its time too early");
+    return mark->time_us();
+  }
+
+  void copy(Stream& stream, void* to, const void* from, std::int64_t size_bytes) override {
+    cpu(stream).enqueue([=] { std::memcpy(to, from, static_cast<std::size_t>(size_bytes)); });
+  }
+  void fill_zero(Stream& stream, void* to, std::int64_t size_bytes) override {
+    cpu(stream).enqueue([=] { std::memset(to, 0, static_cast<std::size_t>(size_bytes)); });
+  }
+
+  void launch(Stream& stream, const kernels::BucketArgs& args) override {
+    cpu(stream).enqueue([args] { kernels::bucket_cpu(args); });
+  }
+  void launch(Stream& stream, const kernels::PackArgs& args) override {
+    cpu(stream).enqueue([args] { kernels::pack_cpu(args); });
+  }
+  void launch(Stream& stream, const kernels::RegroupArgs& args) override {
+    cpu(stream).enqueue([args] { kernels::regroup_cpu(args); });
+  }
+  void launch(Stream& stream, const kernels::SwigluArgs& args) override {
+    cpu(stream).enqueue([args] { kernels::swiglu_cpu(args); });
+  }
+  void launch(Stream& stream, const kernels::ReduceArgs& args) override {
+    cpu(stream).enqueue([args] { kernels::reduce_cpu(args); });
+  }
+  void launch(Stream& stream, const kernels::GroupedGemmArgs& args) override {
+    std::vector<std::int64_t> rows(args.group_rows.begin(), args.group_rows.end());
+    cpu(stream).enqueue([args = args, rows = std::move(rows)]() mutable {
+      args.group_rows = rows;
+      kernels::grouped_gemm_cpu(args);
+    });
+  }
+
+ private:
+  // Streams and events come from this device, whose only kind they are.
+  static CpuStream& cpu(Stream& stream) { return static_cast<CpuStream&>(stream); }
+  static CpuEvent& cpu(Event& event) { return static_cast<CpuEvent&>(event); }
+  static const CpuEvent& cpu(const Event& event) { return static_cast<const CpuEvent&>(event); }
+
+  int threads_;
+  CpuStop stop_;
+  CpuStream compute_;
+  CpuStream comm_;
+};
+
+}  // namespace
+
+std::unique_ptr<Device> make_cpu_device(int threads) {
+  return std::make_unique<CpuDevice>(threads);
+}
+
+}  // namespace ep::device
