@@ -5,6 +5,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "device/device.hpp"
 #include "mpi/communicator.hpp"
@@ -23,6 +24,15 @@ struct AllToAll {
   std::int64_t row_bytes = 0;
 };
 
+/// How far an exchange has come, for a watchdog that asks from another thread while it hangs.
+struct Progress {
+  std::int64_t started = 0;   // exchanges begun; the one under way is number `started`
+  std::int64_t finished = 0;  // exchanges ended
+  std::int64_t bytes_to_send = 0;
+  std::int64_t bytes_to_receive = 0;
+  int waiting_for = -1;  // a rank that owes or has not taken something; -1: unknown or none
+};
+
 /// Moves rows between ranks on the device's communication stream.
 class Exchange {
  public:
@@ -37,23 +47,32 @@ class Exchange {
   /// Enqueues the exchange on `comm`; returns at once. Peers with no rows cost nothing. Counts beyond INT_MAX bytes
   /// are split. A failure is thrown by Device::synchronize. @pre collective, same order on every rank
   virtual void all_to_all(device::Stream& comm, const AllToAll& args) = 0;
+
+  /// A snapshot of the exchange under way, from any thread; its fields may be an instant apart.
+  [[nodiscard]] virtual Progress progress() const { return {}; }
 };
 
 /// How the windowed algorithm cuts and paces messages on one tier of the network.
 struct Window {
   std::int64_t fragment_bytes = 0;  // 0: whole messages
-  int in_flight = 0;                // pairwise rounds at once; 0: all peers at once
+  int in_flight = 0;                // peers being sent to at once, in pairwise rounds; 0: all peers, unpaced
+  int ahead = 2;                    // fragments a rank may be ahead of what its partner of the round has sent it
 };
 
 struct MpiOptions {
   std::string algorithm = "windowed";  // or "ialltoallv"
   Window in_node{};                    // within a node all at once
-  Window between_nodes{64 * 1024,
-                       1};  // pairwise rounds: over rate-limited TCP everything at once takes twice the line time
+  /// Pairwise rounds: over rate-limited TCP everything at once takes up to twice the line time. 63 KiB, because with
+  /// its header 64 KiB no longer fits Open MPI's eager packet (btl_tcp_eager_limit) and costs a round trip each.
+  Window between_nodes{63 * 1024, 1, 2};
+  /// What is longer is cut: MPI counts are int, and some transports stop at 2 GiB.
+  std::int64_t max_message_bytes = std::int64_t{1} << 30;
+  std::vector<int> node_of_rank{};  // [ranks], the same on every rank; empty: by host name
 };
 
-/// Exchange over MPI for the cpu device, driven by the communication stream's own thread.
-/// Throws Error (unsupported) unless MPI_THREAD_MULTIPLE was granted; InputError for an unknown algorithm.
+/// Exchange over MPI for the cpu device, driven by the communication stream's own thread. Must outlive what was
+/// enqueued through it. Throws Error (unsupported) unless MPI_THREAD_MULTIPLE was granted; InputError for an unknown
+/// algorithm or an impossible window. @pre collective
 std::unique_ptr<Exchange> make_mpi_exchange(const mpi::Communicator& communicator, const MpiOptions& options);
 
 }  // namespace ep::exchange

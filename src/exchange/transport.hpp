@@ -1,0 +1,23 @@
+#pragma once
+#include <memory>
+#include <span>
+
+#include "exchange/exchange.hpp"
+#include "exchange/progress_record.hpp"
+
+namespace ep::exchange {
+
+/// One way of moving rows over MPI. Runs on the communication stream's thread and blocks it until all has arrived.
+class Transport {
+ public:
+  virtual ~Transport() = default;
+  [[nodiscard]] virtual std::string_view algorithm() const = 0;
+  /// Throws Error (communication), also when a peer's message is not as long as expected. @pre collective
+  virtual void run(const AllToAll& args, ProgressRecord& progress) = 0;
+};
+
+/// Both keep `communicator`, which nothing else may use. `options` have been checked.
+std::unique_ptr<Transport> make_windowed(mpi::Communicator communicator, const MpiOptions& options);
+std::unique_ptr<Transport> make_ialltoallv(mpi::Communicator communicator, const MpiOptions& options);
+
+}  // namespace ep::exchange

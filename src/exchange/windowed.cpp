@@ -1,0 +1,183 @@
+#include <algorithm>
+#include <vector>
+
+#include "exchange/pairing.hpp"
+#include "exchange/requests.hpp"
+#include "exchange/transport.hpp"
+
+namespace ep::exchange {
+namespace {
+
+constexpr int kTag = 1;
+
+/// One direction of one pair of ranks: a message and how far its fragments have come.
+template <class Byte>
+struct Flow {
+  Byte* data = nullptr;
+  std::int64_t size_bytes = 0;
+  std::int64_t started_bytes = 0;
+  std::int64_t fragments_started = 0;
+  std::int64_t fragments_done = 0;
+
+  [[nodiscard]] bool all_started() const { return started_bytes == size_bytes; }
+  [[nodiscard]] bool open() const { return fragments_started > fragments_done; }
+};
+
+struct Peer {
+  int rank = 0;
+  const Window* window = nullptr;
+  std::int64_t fragment_bytes = 0;
+  std::size_t first_place = 0;  // of its requests: ahead + 1 receives, then `ahead` sends
+  Flow<const std::byte> send;
+  Flow<std::byte> recv;
+
+  [[nodiscard]] std::size_t receive_places() const { return static_cast<std::size_t>(window->ahead) + 1; }
+  [[nodiscard]] std::size_t places() const { return receive_places() + static_cast<std::size_t>(window->ahead); }
+
+  /// The step between two ranks: fragment k goes out once fragment k - ahead has come in, so that both directions
+  /// share the line evenly, until the partner has no more to send.
+  [[nodiscard]] bool may_send() const {
+    if (send.all_started()) return false;
+    const bool in_step = send.fragments_started < recv.fragments_done + window->ahead;
+    const bool partner_is_through = recv.all_started() && !recv.open();
+    return in_step || partner_is_through || window->in_flight == 0;
+  }
+};
+
+/// No deadlock is possible. A receive for the next fragment from every peer is always posted, whatever the round, so a
+/// send that was started ends; sending is held back only by sends under way, which end, and by the step between two
+/// ranks, in which the one that has sent less is always free to send.
+class Windowed : public Transport {
+ public:
+  Windowed(mpi::Communicator communicator, const MpiOptions& options)
+      : communicator_(std::move(communicator)),
+        options_(options),
+        local_(local_order(communicator_.rank(), options.node_of_rank)),
+        remote_(remote_order(communicator_.rank(), options.node_of_rank)) {}
+
+  [[nodiscard]] std::string_view algorithm() const override { return "windowed"; }
+  void run(const AllToAll& args, ProgressRecord& progress) override;
+
+ private:
+  void add_peers(const AllToAll& args, const std::vector<int>& ranks, const Window& window);
+  void lay_out_requests();
+  void receive(Peer& peer, std::size_t place);
+  void send(Peer& peer, std::size_t place);
+  void send_more(std::span<Peer> tier);
+  void finish(std::size_t place, const MPI_Status& status, ProgressRecord& progress);
+
+  mpi::Communicator communicator_;
+  MpiOptions options_;
+  std::vector<int> local_;
+  std::vector<int> remote_;
+
+  // Of the exchange under way; kept to spare the allocations.
+  std::vector<Peer> peers_;  // with traffic; of the own node first, then in the order of rounds
+  std::size_t local_peers_ = 0;
+  std::vector<std::size_t> peer_of_place_;
+  std::vector<std::int64_t> bytes_of_place_;
+  Requests requests_;
+};
+
+void Windowed::add_peers(const AllToAll& args, const std::vector<int>& ranks, const Window& window) {
+  const std::int64_t limit = options_.max_message_bytes;
+  for (const int rank : ranks) {
+    const auto r = static_cast<std::size_t>(rank);
+    Peer peer;
+    peer.rank = rank;
+    peer.window = &window;
+    peer.fragment_bytes = window.fragment_bytes == 0 ? limit : std::min(window.fragment_bytes, limit);
+    peer.send.data = args.send + args.send_offsets[r] * args.row_bytes;
+    peer.send.size_bytes = args.send_rows[r] * args.row_bytes;
+    peer.recv.data = args.recv + args.recv_offsets[r] * args.row_bytes;
+    peer.recv.size_bytes = args.recv_rows[r] * args.row_bytes;
+    if (peer.send.size_bytes + peer.recv.size_bytes > 0) peers_.push_back(peer);
+  }
+}
+
+void Windowed::lay_out_requests() {
+  peer_of_place_.clear();
+  for (std::size_t i = 0; i < peers_.size(); ++i) {
+    peers_[i].first_place = peer_of_place_.size();
+    peer_of_place_.resize(peer_of_place_.size() + peers_[i].places(), i);
+  }
+  bytes_of_place_.assign(peer_of_place_.size(), 0);
+  requests_.reset(peer_of_place_.size());
+}
+
+void Windowed::receive(Peer& peer, std::size_t place) {
+  const std::int64_t size = std::min(peer.fragment_bytes, peer.recv.size_bytes - peer.recv.started_bytes);
+  mpi::check_mpi(MPI_Irecv(peer.recv.data + peer.recv.started_bytes, static_cast<int>(size), MPI_BYTE, peer.rank, kTag,
+                           communicator_.get(), &requests_[place]));
+  bytes_of_place_[place] = size;
+  peer.recv.started_bytes += size;
+  ++peer.recv.fragments_started;
+}
+
+void Windowed::send(Peer& peer, std::size_t place) {
+  const std::int64_t size = std::min(peer.fragment_bytes, peer.send.size_bytes - peer.send.started_bytes);
+  mpi::check_mpi(MPI_Isend(peer.send.data + peer.send.started_bytes, static_cast<int>(size), MPI_BYTE, peer.rank, kTag,
+                           communicator_.get(), &requests_[place]));
+  bytes_of_place_[place] = size;
+  peer.send.started_bytes += size;
+  ++peer.send.fragments_started;
+}
+
+/// Gives the window to the first peers in the order of rounds that may be sent to. One that is held back by its step
+/// does not keep the line idle: the next takes its turn.
+void Windowed::send_more(std::span<Peer> tier) {
+  int in_flight = 0;
+  for (Peer& peer : tier) {
+    for (std::size_t p = peer.receive_places(); p < peer.places() && peer.may_send(); ++p)
+      if (requests_.empty(peer.first_place + p)) send(peer, peer.first_place + p);
+    if (peer.send.open() && ++in_flight == peer.window->in_flight) return;
+  }
+}
+
+void Windowed::finish(std::size_t place, const MPI_Status& status, ProgressRecord& progress) {
+  Peer& peer = peers_[peer_of_place_[place]];
+  const std::int64_t expected = bytes_of_place_[place];
+  if (place >= peer.first_place + peer.receive_places()) {
+    ++peer.send.fragments_done;
+    progress.sent(expected);
+    return;
+  }
+  int size = 0;
+  mpi::check_mpi(MPI_Get_count(&status, MPI_BYTE, &size));
+  if (size != expected)
+    throw core::Error(core::ExitCode::communication, fmt::format("rank {} sent {} bytes where rank {} expects {}",
+                                                                 peer.rank, size, communicator_.rank(), expected));
+  ++peer.recv.fragments_done;
+  progress.received(expected);
+  if (!peer.recv.all_started()) receive(peer, place);
+}
+
+void Windowed::run(const AllToAll& args, ProgressRecord& progress) {
+  peers_.clear();
+  add_peers(args, local_, options_.in_node);
+  local_peers_ = peers_.size();
+  add_peers(args, remote_, options_.between_nodes);
+  lay_out_requests();
+  const std::span<Peer> local = std::span(peers_).first(local_peers_);
+  const std::span<Peer> remote = std::span(peers_).subspan(local_peers_);
+
+  for (Peer& peer : peers_)
+    for (std::size_t p = 0; p < peer.receive_places() && !peer.recv.all_started(); ++p)
+      receive(peer, peer.first_place + p);
+  send_more(remote);
+  send_more(local);
+  requests_.drain(
+      progress, [this](std::size_t place) { return peers_[peer_of_place_[place]].rank; },
+      [&](std::size_t place, const MPI_Status& status) {
+        finish(place, status, progress);
+        send_more(peer_of_place_[place] < local_peers_ ? local : remote);
+      });
+}
+
+}  // namespace
+
+std::unique_ptr<Transport> make_windowed(mpi::Communicator communicator, const MpiOptions& options) {
+  return std::make_unique<Windowed>(std::move(communicator), options);
+}
+
+}  // namespace ep::exchange
