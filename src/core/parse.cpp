@@ -52,18 +52,24 @@ double parse_number(std::string_view word, std::string_view field) {
   return value;
 }
 
+std::string input_name(const std::string& path) {
+  return path == "-" ? "standard input" : path;
+}
+
 std::string read_file(const std::string& path, std::int64_t limit_bytes) {
+  const std::string source = input_name(path);
   std::string content;
   if (path == "-") {
     content = read_stream(std::cin, limit_bytes);
+    if (std::cin.bad()) throw InputError(source, "file", "unreadable", "reading failed");
   } else {
     std::ifstream file(path, std::ios::binary);
-    if (!file) throw InputError(path, "file", "unreadable", "it does not exist or cannot be opened");
+    if (!file) throw InputError(source, "file", "unreadable", "it does not exist or cannot be opened");
     content = read_stream(file, limit_bytes);
-    if (file.bad()) throw InputError(path, "file", "unreadable", "reading failed");
+    if (file.bad()) throw InputError(source, "file", "unreadable", "reading failed");
   }
   if (static_cast<std::int64_t>(content.size()) > limit_bytes) {
-    throw InputError(path, "file size", fmt::format("over {} bytes", limit_bytes), "too large");
+    throw InputError(source, "file size", fmt::format("over {} bytes", limit_bytes), "too large");
   }
   return content;
 }

@@ -12,6 +12,9 @@ std::int64_t parse_size(std::string_view word, std::string_view field);
 /// A finite decimal number. Throws InputError naming `field` for anything else, trailing characters included.
 double parse_number(std::string_view word, std::string_view field);
 
+/// What messages call an input: the path itself, or "standard input" for "-".
+std::string input_name(const std::string& path);
+
 /// Contents of a text or binary file; "-" is standard input. Throws InputError when it cannot be read or is longer
 /// than `limit_bytes`.
 std::string read_file(const std::string& path, std::int64_t limit_bytes);
