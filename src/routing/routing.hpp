@@ -48,21 +48,32 @@ struct RoutingShape {
 /// True when `spec` names a file (`*.npy`, `*.npy:LAYER`, `*.jsonl`) and not a generator.
 bool is_file(std::string_view spec);
 
-/// Makes a routing from `uniform`, `lognormal:SIGMA[,hot=COUNT*FACTOR][,sticky=P]`, `zipf:S`, `hot:FRACTION` or
-/// `stride`. Linear in tokens * experts at worst. The same spec and shape give the same routing on any machine. Throws
-/// InputError (source `--routing`) for an unknown or malformed spec or a shape that it cannot fill.
+/// Makes a routing from a spec. The same spec and shape give the same routing on any machine, and a prefix of what more
+/// tokens would give. Slots go from the most to the least probable expert. Linear in tokens * experts at worst.
+///   uniform           every choice of experts is equally likely
+///   lognormal:SIGMA[,hot=COUNT*FACTOR][,sticky=P]
+///                     popularity e^(SIGMA * N(0, 1)), Gumbel top-k; COUNT experts, chosen by the seed, get FACTOR
+///                     times the mean load; an expert keeps its noise from the token before with probability P
+///   zipf:S            popularity rank^-S, ranks chosen by the seed, Gumbel top-k
+///   hot:FRACTION      that share of all copies goes to shape.hot_experts
+///   stride            (17 * token + 31 * slot + seed) mod experts, the next one if taken
+/// Throws InputError (source `--routing`) for an unknown or malformed spec, a shape that it cannot fill, or more than
+/// 2^28 copies or 2^20 experts.
 Routing generate(std::string_view spec, const RoutingShape& shape);
 
-/// Reads the first `tokens` tokens (0: all) of a NumPy file [tokens, topk] or [layers, tokens, topk] (`FILE.npy:LAYER`)
-/// or of a JSONL file with one list of expert ids a line (shorter lists are padded with kMasked).
-/// `topk` and `experts` of 0 mean "what the file has" (largest id + 1). Gate weights are made from `seed`.
-/// Throws InputError naming file, field and value for anything malformed, out of range or repeated within a token.
+/// Reads the first `tokens` tokens (0: all) of a NumPy file [tokens, topk] or [layers, tokens, topk]
+/// (`FILE.npy:LAYER`), of any integer type, byte order and memory order, or of a JSONL file with one list of expert ids
+/// a line (shorter lists are padded with kMasked). `topk` and `experts` of 0 mean "what the file has" (longest list,
+/// largest id + 1); another `topk` than the NumPy file's is an error. Gate weights are made from `seed`. Throws
+/// InputError naming file, field (element or line) and value for anything malformed, out of range or repeated within a
+/// token, and for files over 4 GiB.
 Routing load(std::string_view spec, std::int64_t tokens, int topk, int experts, std::uint64_t seed);
 
 /// Throws InputError unless shapes agree, every id is kMasked or in [0, experts), no token names an expert twice.
 void check(const Routing& routing);
 
-/// Stable fingerprint of shape and expert ids (FNV-1a 64): equal on every machine for the same routing.
+/// Stable fingerprint of shape and expert ids: FNV-1a 64 over tokens, topk, experts (8 bytes each) and the ids (4 bytes
+/// each), little-endian. Equal on every machine for the same routing.
 std::uint64_t hash(const Routing& routing);
 
 /// How uneven a routing is.
@@ -73,6 +84,7 @@ struct Skew {
   double distinct_ranks_per_token = 0;   // mean over tokens
 };
 
+/// All zeros when no slot is valid. Throws InputError when `expert_rank` does not fit.
 /// @param expert_rank [experts] rank each expert lives on, every entry in [0, ranks).
 Skew skew_of(const Routing& routing, std::span<const std::int32_t> expert_rank, int ranks);
 
