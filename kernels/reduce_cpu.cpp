@@ -43,7 +43,7 @@ void store(const float* sums, BFloat16* out, std::int64_t count, bool streaming)
 template <class T>
 void reduce_tokens(const ReduceArgs& args) {
   const std::int64_t hidden = args.hidden;
-  const bool streaming = args.tokens * hidden * std::int64_t{sizeof(T)} > streaming_threshold_bytes();
+  const bool streaming = args.tokens * hidden * std::int64_t{sizeof(T)} >= streaming_threshold_bytes();
   Sums sums;
   for (std::int64_t token = 0; token < args.tokens; ++token) {
     const std::int32_t* position = args.position + token * args.topk;

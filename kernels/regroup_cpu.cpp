@@ -61,7 +61,7 @@ void regroup_cpu(const RegroupArgs& args) {
   if (args.in_dtype == DType::e4m3 || args.out_dtype == DType::e4m3)
     throw core::Error(core::ExitCode::unsupported, "regroup: fp8 rows are not supported on the cpu device");
   const std::int64_t out_row_bytes = args.hidden * core::size_of(args.out_dtype);
-  const bool streaming = args.rows * out_row_bytes > streaming_threshold_bytes();
+  const bool streaming = args.rows * out_row_bytes >= streaming_threshold_bytes();
   for (std::int64_t s = 0; s < args.segment_count; ++s) {
     const Segment& segment = args.segments[s];
     const std::int64_t end = segment.to + segment.rows;

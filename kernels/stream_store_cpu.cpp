@@ -16,7 +16,7 @@ constexpr std::int64_t kLine = 64;  // bytes that a write-combining buffer colle
 
 std::int64_t default_threshold() {
   const long l2_bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);  // 0 where the kernel does not tell
-  return 4 * std::max<std::int64_t>(l2_bytes, 1 << 20);
+  return 2 * std::max<std::int64_t>(l2_bytes, 1 << 20);
 }
 
 std::atomic<std::int64_t>& threshold() {

@@ -7,9 +7,9 @@
 // line it is about to overwrite and evicts what was of use.
 namespace ep::kernels {
 
-/// Output above this many bytes is streamed: 4 times the second-level cache, which belongs to the core alone. The
-/// last-level cache is no measure: virtual machines report the socket's, whoever shares it. Server CPUs of today
-/// have second- and third-level shares of about this much a core; docs/performance.md has the crossover measured.
+/// Output of at least this many bytes is streamed: twice the second-level cache, which belongs to the core alone. The
+/// last-level cache is no measure: virtual machines report the socket's, whoever shares it. docs/performance.md has
+/// the crossover measured.
 std::int64_t streaming_threshold_bytes();
 /// For tests and benchmarks; takes effect in kernels that start later, on any thread.
 void set_streaming_threshold_bytes(std::int64_t bytes);

@@ -14,7 +14,7 @@ constexpr std::int64_t kBlock = 1024;  // elements computed at once before they 
 template <class T>
 void swiglu_rows(const SwigluArgs& args) {
   const std::int64_t ffn = args.ffn;
-  const bool streaming = args.rows * ffn * std::int64_t{sizeof(T)} > streaming_threshold_bytes();
+  const bool streaming = args.rows * ffn * std::int64_t{sizeof(T)} >= streaming_threshold_bytes();
   std::array<T, kBlock> block;
   for (std::int64_t row = 0; row < args.rows; ++row) {
     const T* gate = static_cast<const T*>(args.gate_up) + row * 2 * ffn;

@@ -10,12 +10,29 @@ namespace {
 
 constexpr double kSpinUs = 2;  // about what going to sleep and being woken costs; longer would burn a shared core
 
+template <class Condition>
+void spin_until(Condition condition) {
+  const double until_us = core::now_us() + kSpinUs;
+  while (!condition() && core::now_us() < until_us) {
+  }
+}
+
 }  // namespace
 
 void CpuMark::reach() noexcept {
   time_us_ = core::now_us();
-  reached_.store(1, std::memory_order_release);
-  reached_.notify_all();
+  {
+    const std::lock_guard lock(mutex_);
+    reached_.store(true, std::memory_order_release);
+  }
+  reached_now_.notify_all();  // costs no system call unless somebody sleeps
+}
+
+void CpuMark::await() const {
+  spin_until([this] { return reached(); });
+  if (reached()) return;
+  std::unique_lock lock(mutex_);
+  reached_now_.wait(lock, [this] { return reached(); });
 }
 
 const std::shared_ptr<CpuMark>& CpuEvent::latest() const {
@@ -73,22 +90,21 @@ void CpuStream::push(Item item) {
   arrived_.notify_one();  // costs no system call unless the worker sleeps
 }
 
-std::deque<CpuStream::Item> CpuStream::take() {
-  const double until_us = core::now_us() + kSpinUs;
-  while (!pending_.load(std::memory_order_acquire) && core::now_us() < until_us) {
-  }
+/// Takes all there is, so that the two sides meet at the lock once a batch; false at the end.
+bool CpuStream::take(std::vector<Item>& batch) {
+  batch.clear();
+  spin_until([this] { return pending_.load(std::memory_order_acquire); });
   std::unique_lock lock(mutex_);
   arrived_.wait(lock, [this] { return ending_ || !items_.empty(); });
   pending_.store(ending_, std::memory_order_relaxed);
-  return std::exchange(items_, {});
+  batch.swap(items_);
+  return !batch.empty();
 }
 
 void CpuStream::serve() {
-  for (;;) {
-    std::deque<Item> items = take();
-    if (items.empty()) return;  // nothing left and ending
-    for (Item& item : items) run(item);
-  }
+  std::vector<Item> batch;
+  while (take(batch))
+    for (Item& item : batch) run(item);
 }
 
 void CpuStream::run(Item& item) noexcept {

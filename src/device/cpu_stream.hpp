@@ -1,12 +1,12 @@
 #pragma once
 #include <atomic>
 #include <condition_variable>
-#include <deque>
 #include <exception>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <vector>
 
 #include "device/device.hpp"
 
@@ -16,15 +16,18 @@ namespace ep::device {
 class CpuMark {
  public:
   void reach() noexcept;
-  /// Blocks until reached; sleeps after a spin of about a microsecond.
-  void await() const noexcept { reached_.wait(0, std::memory_order_acquire); }
-  [[nodiscard]] bool reached() const noexcept { return reached_.load(std::memory_order_acquire) != 0; }
+  /// Blocks until reached; sleeps after a spin of about two microseconds.
+  void await() const;
+  [[nodiscard]] bool reached() const noexcept { return reached_.load(std::memory_order_acquire); }
   /// core::now_us() of reach(). @pre reached()
   [[nodiscard]] double time_us() const noexcept { return time_us_; }
 
  private:
   double time_us_ = 0;
-  std::atomic<int> reached_{0};  // int: what a futex waits on without a proxy
+  std::atomic<bool> reached_{false};
+  // Not std::atomic::wait: libstdc++ yields before it sleeps, and on a shared core a yield costs a time slice.
+  mutable std::mutex mutex_;
+  mutable std::condition_variable reached_now_;
 };
 
 /// Names the latest record. Each record is a mark of its own, so waits keep the one they were enqueued with, in
@@ -75,13 +78,13 @@ class CpuStream final : public Stream {
   };
   void push(Item item);
   void serve();
-  std::deque<Item> take();
+  bool take(std::vector<Item>& batch);
   void run(Item& item) noexcept;
 
   CpuStop& stop_;
   std::mutex mutex_;
   std::condition_variable arrived_;
-  std::deque<Item> items_;
+  std::vector<Item> items_;
   std::atomic<bool> pending_{false};  // items_ is not empty, or ending_: what the idle worker polls before it sleeps
   bool ending_ = false;
   std::thread worker_;  // last: it uses all of the above

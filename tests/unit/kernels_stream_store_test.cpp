@@ -41,7 +41,7 @@ TEST(StreamCopy, FansOutToEveryPlace) {
 
 TEST(StreamThreshold, ComesFromTheCacheAndCanBeSet) {
   const std::int64_t before = streaming_threshold_bytes();
-  EXPECT_GE(before, 4 << 20);
+  EXPECT_GE(before, 2 << 20);
   set_streaming_threshold_bytes(123);
   EXPECT_EQ(streaming_threshold_bytes(), 123);
   set_streaming_threshold_bytes(before);
