@@ -26,9 +26,9 @@ int core_count() {
 std::string core_list() {
   const cpu_set_t set = affinity();
   std::string list;
-  for (int core = 0; core < CPU_SETSIZE; ++core) {
+  for (std::size_t core = 0; core < CPU_SETSIZE; ++core) {
     if (!CPU_ISSET(core, &set)) continue;
-    int last = core;
+    std::size_t last = core;
     while (last + 1 < CPU_SETSIZE && CPU_ISSET(last + 1, &set)) ++last;
     list += fmt::format("{}{}", list.empty() ? "" : ",", core);
     if (last > core) list += fmt::format("-{}", last);

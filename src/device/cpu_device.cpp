@@ -2,7 +2,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
-#include <sched.h>
 #include <string>
 #include <sys/mman.h>
 #include <utility>
@@ -10,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include "core/affinity.hpp"
 #include "core/error.hpp"
 #include "device/cpu_stream.hpp"
 #include "device/device.hpp"
@@ -20,13 +20,6 @@ namespace {
 
 constexpr std::int64_t kAlignment = 256;
 constexpr std::int64_t kHugePage = 2 << 20;
-
-int cores_of_mask() {
-  cpu_set_t mask;
-  CPU_ZERO(&mask);
-  if (sched_getaffinity(0, sizeof(mask), &mask) == 0) return std::max(CPU_COUNT(&mask), 1);
-  return static_cast<int>(std::max(std::thread::hardware_concurrency(), 1U));  // more CPUs than the mask has room for
-}
 
 std::string cpu_model() {
   std::ifstream file("/proc/cpuinfo");
@@ -52,7 +45,8 @@ Buffer allocate_host(std::int64_t size_bytes) {
 
 class CpuDevice final : public Device {
  public:
-  explicit CpuDevice(int threads) : threads_(threads > 0 ? threads : cores_of_mask()), compute_(stop_), comm_(stop_) {
+  explicit CpuDevice(int threads)
+      : threads_(threads > 0 ? threads : core::core_count()), compute_(stop_), comm_(stop_) {
     kernels::set_gemm_threads(threads_);
   }
 
@@ -101,8 +95,8 @@ class CpuDevice final : public Device {
   void copy(Stream& stream, void* to, const void* from, std::int64_t size_bytes) override {
     cpu(stream).enqueue([=] { std::memcpy(to, from, static_cast<std::size_t>(size_bytes)); });
   }
-  void fill_zero(Stream& stream, void* to, std::int64_t size_bytes) override {
-    cpu(stream).enqueue([=] { std::memset(to, 0, static_cast<std::size_t>(size_bytes)); });
+  void fill(Stream& stream, void* to, int byte, std::int64_t size_bytes) override {
+    cpu(stream).enqueue([=] { std::memset(to, byte, static_cast<std::size_t>(size_bytes)); });
   }
 
   void launch(Stream& stream, const kernels::BucketArgs& args) override {

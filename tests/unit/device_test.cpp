@@ -60,10 +60,10 @@ TEST_F(CpuDeviceTest, CopiesAndFillsInStreamOrder) {
   const auto bytes = static_cast<std::int64_t>(source.size() * sizeof(int));
   device_->copy(stream, middle.data(), source.data(), bytes);
   device_->copy(stream, target.data(), middle.data(), bytes);
-  device_->fill_zero(stream, middle.data(), bytes);
+  device_->fill(stream, middle.data(), 0x01, bytes);
   device_->synchronize();
   EXPECT_EQ(target, source);
-  EXPECT_EQ(middle, std::vector<int>(1000, 0));
+  EXPECT_EQ(middle, std::vector<int>(1000, 0x01010101));
 }
 
 TEST_F(CpuDeviceTest, LaunchCopiesGroupRowsBeforeItReturns) {
