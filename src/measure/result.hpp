@@ -2,7 +2,9 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "plan/plan.hpp"
@@ -27,9 +29,11 @@ struct StepResult {
   std::string stream;    // "host", "compute", "comm"
   std::string resource;  // what the model says binds it
   double start_us = 0;
-  double measured_us = 0;         // median over iterations of the slowest rank
-  double predicted_us = 0;        // in the schedule, slowed by what runs beside it
-  double predicted_alone_us = 0;  // with nothing beside it
+  double measured_us = 0;               // median over iterations of the slowest rank
+  double predicted_us = 0;              // in the schedule, slowed by what runs beside it
+  double predicted_alone_us = 0;        // with nothing beside it
+  std::optional<std::int64_t> bytes{};  // payload or memory traffic it moves, summed over ranks; null: it moves none
+  std::vector<int> waits{};  // ids of the steps it waits for beyond stream order (schedule::Operation::waits)
 };
 
 /// What one rank saw. Medians over iterations, microseconds.
@@ -37,9 +41,9 @@ struct RankResult {
   int rank = 0;
   std::string host;
   double lateness_us = 0;  // its start minus the earliest
-  std::optional<double> exposed_us;
-  std::optional<double> overlap_efficiency;
-  std::optional<double> compute_interference;
+  std::optional<double> exposed_us{};
+  std::optional<double> overlap_efficiency{};
+  std::optional<double> compute_interference{};
   double iteration_us = 0;
 };
 
@@ -51,7 +55,7 @@ struct CheckResult {
 
 /// One strategy under one configuration: a line of the table, an element of "rows".
 struct Row {
-  std::string status = "ok";  // "ok", "wrong data"; a row that is not ok prints no time
+  std::string status = "ok";  // or "wrong data", "unchecked", "predicted" (not run): those print no measured time
   std::string strategy;
   std::string direction;
   std::string device;
@@ -84,17 +88,32 @@ struct Row {
   std::vector<schedule::Span> predicted_spans;
 };
 
+/// The row's status, never better than its check allows.
+inline std::string_view status_of(const Row& row) {
+  if (row.status != "ok") return row.status;
+  return row.check.tokens_checked == 0 ? "unchecked" : row.check.passed ? "ok" : "wrong data";
+}
+
+/// True when the row's times may be shown: it ran, and its results were checked and right.
+inline bool trusted(const Row& row) {
+  return status_of(row) == "ok";
+}
+
 /// 100 * (predicted - measured) / measured.
 inline double error_percent(double predicted, double measured) {
   return 100.0 * (predicted - measured) / measured;
 }
 
+/// A named value of a report, with its type kept for JSON.
+using Value = std::variant<std::string, std::int64_t, double, bool>;
+using Values = std::vector<std::pair<std::string, Value>>;
+
 /// Everything a run leaves behind.
 struct Report {
   bool emulated = false;
-  std::vector<std::pair<std::string, std::string>> provenance;  // versions, revision, hosts, binding, arguments, …
-  std::vector<std::pair<std::string, std::string>> config;      // every option in force, as the user would write it
-  std::string clock_source;         // "shared" (same boot and time namespace) or "ping-pong"
+  Values provenance;         // "version", "revision", "cpu", "mpi", hosts, binding, arguments, …
+  Values config;             // every option in force, by its flag's name ("shared-ffn") and as the user would write it
+  std::string clock_source;  // "shared" (same boot and time namespace) or "ping-pong"
   double clock_uncertainty_us = 0;  // 0 for a shared clock
   routing::Skew skew;
   std::uint64_t routing_hash = 0;

@@ -41,6 +41,7 @@ struct ByteCounts {
   std::int64_t wire_rank = 0;     // payload bytes that leave a rank
   std::int64_t wire_node = 0;     // payload bytes that leave a node
   std::int64_t metadata = 0;      // counts exchanged, apart from all of the above
+  bool operator==(const ByteCounts&) const = default;
 };
 
 /// The traffic of one layer under one placement, cut into chunks. Pure host data, linear time in copies.

@@ -1,0 +1,57 @@
+#include "measure/statistics.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace ep::measure {
+namespace {
+
+constexpr double kTail = 0.025;  // on either side of a 95 % interval
+
+double sorted_median(std::span<const double> sorted) {
+  const std::size_t middle = sorted.size() / 2;
+  return sorted.size() % 2 == 1 ? sorted[middle] : 0.5 * (sorted[middle - 1] + sorted[middle]);
+}
+
+}  // namespace
+
+IntervalRanks median_interval_ranks(std::int64_t samples) {
+  const auto n = static_cast<double>(samples);
+  // Logarithms, since 2^-n is no double beyond n = 1074.
+  double log_probability = -n * std::log(2.0);
+  double below = std::exp(log_probability);
+  std::int64_t low = 0;
+  while (below <= kTail) {
+    ++low;
+    const auto k = static_cast<double>(low);
+    log_probability += std::log((n - k + 1) / k);
+    below += std::exp(log_probability);
+  }
+  if (low == 0) return {1, samples};
+  return {low, samples + 1 - low};
+}
+
+Summary summarise(std::span<const double> samples) {
+  std::vector<double> sorted(samples.begin(), samples.end());
+  std::sort(sorted.begin(), sorted.end());
+  const auto count = static_cast<std::int64_t>(sorted.size());
+  const auto at_rank = [&sorted](std::int64_t rank) { return sorted[static_cast<std::size_t>(rank - 1)]; };
+  const IntervalRanks ranks = median_interval_ranks(count);
+  return {.median = sorted_median(sorted),
+          .p95 = at_rank((95 * count + 99) / 100),
+          .max = sorted.back(),
+          .ci_low = at_rank(ranks.low),
+          .ci_high = at_rank(ranks.high)};
+}
+
+double median(std::vector<double> samples) {
+  std::sort(samples.begin(), samples.end());
+  return sorted_median(samples);
+}
+
+bool converged(const Summary& summary, std::int64_t samples, std::int64_t min_samples, double relative) {
+  return samples >= min_samples && summary.ci_low >= summary.median * (1 - relative) &&
+         summary.ci_high <= summary.median * (1 + relative);
+}
+
+}  // namespace ep::measure

@@ -1,0 +1,93 @@
+#include "report/style.hpp"
+#include "report/text_table.hpp"
+
+namespace ep::report {
+namespace {
+
+using measure::Row;
+
+/// Speed-ups are against the first row of the same direction: forward and backward are different work.
+const Row& base_of(const measure::Report& report, const Row& row) {
+  return *std::find_if(report.rows.begin(), report.rows.end(),
+                       [&row](const Row& other) { return other.direction == row.direction; });
+}
+
+std::string ratio_or_dash(double base, double value, bool applies) {
+  return applies && value > 0 ? fmt::format("{:.2f}x", base / value) : "-";
+}
+
+double comm_us(const Row& row) {
+  double total = 0;
+  for (const measure::StepResult& step : row.steps)
+    if (step.stream == "comm") total += step.measured_us;
+  return total;
+}
+
+/// Gains below this are not told apart from noise: the launches' spread, or 2 %, the interval a row stops at.
+double noise_of(const Row& row, const Row& base) {
+  return std::max({0.02, launch_spread(row).value_or(0), launch_spread(base).value_or(0)});
+}
+
+/// Why overlapping this row brought nothing, from what was measured.
+std::string reason(const Row& row, const Row& base, const Style& style) {
+  const double interference = row.compute_interference.value_or(1);
+  if (interference >= 1.05 && row.device == "cpu" && row.nodes == 1)
+    return fmt::format(
+        "compute ran {:.2f} times as long while communication ran beside it: between cpu ranks of one node moving the "
+        "bytes is itself compute, on the same cores and memory",
+        interference);
+  if (interference >= 1.05)
+    return fmt::format(
+        "compute ran {:.2f} times as long while communication ran beside it: they share what they run on",
+        interference);
+  if (const double share = comm_us(base) / base.median_us; share < 0.05)
+    return fmt::format("communication is only {:.1f}% of the time, so there is little to hide", 100 * share);
+  if (row.exposed_us)
+    return fmt::format("{} {} of communication stay exposed: the compute beside it is too short or not independent",
+                       style.time(*row.exposed_us), style.unit());
+  return "nothing ran beside the communication";
+}
+
+std::string no_gain_note(const Row& row, const Row& base, const Style& style) {
+  if (&row == &base || !measure::trusted(row) || !measure::trusted(base)) return "";
+  const double gain = base.median_us / row.median_us;
+  if (gain > 1 + noise_of(row, base)) return "";
+  return wrapped(fmt::format("{} brings no gain over {} ({:.2f}x): {}.", row.strategy, base.strategy, gain,
+                             reason(row, base, style)),
+                 "  ");
+}
+
+bool one_direction(const measure::Report& report) {
+  return std::all_of(report.rows.begin(), report.rows.end(),
+                     [&report](const Row& row) { return row.direction == report.rows.front().direction; });
+}
+
+}  // namespace
+
+std::string comparison_section(const measure::Report& report, const Style& style) {
+  if (report.rows.size() < 2) return "";
+  const bool named_direction = !one_direction(report);
+  TextTable table("lrrrrrrrr");
+  table.add({"strategy", "median", "predicted", "error", "speed-up", "predicted speed-up", "exposed", "efficiency",
+             "interference"});
+  std::string notes;
+  for (const Row& row : report.rows) {
+    const Row& base = base_of(report, row);
+    const bool trusted = measure::trusted(row);
+    table.add({named_direction ? row.strategy + ", " + row.direction : row.strategy, verdict(row, style),
+               style.time(row.predicted_us), error_or_dash(row.predicted_us, shown(row, row.median_us)),
+               ratio_or_dash(base.median_us, row.median_us, trusted && measure::trusted(base)),
+               ratio_or_dash(base.predicted_us, row.predicted_us, true),
+               style.time(trusted ? row.exposed_us : std::nullopt),
+               fixed_or_dash(trusted ? row.overlap_efficiency : std::nullopt, 2),
+               fixed_or_dash(trusted ? row.compute_interference : std::nullopt, 2, "x")});
+    notes += no_gain_note(row, base, style);
+  }
+  return "\nstrategies compared (speed-up over the first; exposed: communication that no compute hid; efficiency: 1 "
+         "all "
+         "hidden,\n0 none, negative a loss; interference: compute time beside communication over compute time "
+         "alone)\n" +
+         table.str(2) + notes;
+}
+
+}  // namespace ep::report

@@ -1,0 +1,142 @@
+#include <algorithm>
+
+#include "report/style.hpp"
+#include "report/text_table.hpp"
+#include "report/totals.hpp"
+
+namespace ep::report {
+namespace {
+
+using measure::Row;
+
+std::string steps_table(const Row& row, const Style& style) {
+  TextTable table("llrrrrrl");
+  table.add({"step", "stream", "start", "measured", "predicted", "error", "share", "bound by"});
+  for (const measure::StepResult& step : row.steps) {
+    const auto measured = shown(row, step.measured_us);
+    const auto share = measured && row.median_us > 0 ? std::optional(100 * *measured / row.median_us) : std::nullopt;
+    table.add({step.name, step.stream, style.time(shown(row, step.start_us)), style.time(measured),
+               style.time(step.predicted_us), error_or_dash(step.predicted_us, measured), fixed_or_dash(share, 1, "%"),
+               step.resource});
+  }
+  table.add({"iteration", "", "", verdict(row, style), style.time(row.predicted_us),
+             error_or_dash(row.predicted_us, shown(row, row.median_us)), "", ""});
+  return table.str(2);
+}
+
+/// "rank 3 egress", "node 0 memory", "compute of rank 1".
+std::string name_of(const measure::Bottleneck& bottleneck) {
+  const std::string& resource = bottleneck.resource;
+  if (bottleneck.rank < 0) return resource;
+  if (resource.starts_with("node ")) return fmt::format("node {} {}", bottleneck.rank, resource.substr(5));
+  return fmt::format("rank {} {}", bottleneck.rank, resource);
+}
+
+std::string describe(const measure::Bottleneck& bottleneck) {
+  std::string text =
+      fmt::format("{}, busy {:.0f}% of the predicted time", name_of(bottleneck), 100 * bottleneck.utilisation);
+  return bottleneck.step.empty() ? text : text + ", most in " + bottleneck.step;
+}
+
+std::string bottleneck_lines(const Row& row) {
+  std::string result;
+  if (!row.bottleneck.resource.empty()) result += labelled("bottleneck", describe(row.bottleneck));
+  if (!row.runner_up.resource.empty()) result += labelled("runner-up", describe(row.runner_up));
+  return result;
+}
+
+std::string median_line(const Row& row, const Style& style) {
+  return labelled(
+      "median", fmt::format("{} (95% interval {} to {}), p95 {}, max {}; {} iterations, {}", style.time(row.median_us),
+                            style.time(row.ci_low_us), style.time(row.ci_high_us), style.time(row.p95_us),
+                            style.time(row.max_us), row.iterations, row.converged ? "converged" : "not converged"));
+}
+
+std::string launches_line(const Row& row, const Style& style) {
+  const auto spread = launch_spread(row);
+  if (!spread) return "";
+  const auto [low, high] = std::minmax_element(row.launch_medians_us.begin(), row.launch_medians_us.end());
+  return labelled("launches", fmt::format("{}, medians {} to {}: differences below {:.1f}% are noise", row.launches,
+                                          style.time(*low), style.time(*high), 100 * *spread));
+}
+
+/// The latest ranks by name, the rest by their maximum: what the clocks cannot tell apart, or is under 1 % of the
+/// iteration, names nobody.
+std::string lateness_line(const Row& row, const Style& style, double clock_uncertainty_us) {
+  if (row.per_rank.size() < 2) return "";
+  constexpr std::size_t kNamed = 4;
+  std::vector<measure::RankResult> ranks = row.per_rank;
+  std::sort(ranks.begin(), ranks.end(), [](const auto& a, const auto& b) { return a.lateness_us > b.lateness_us; });
+  const double floor_us = std::max(clock_uncertainty_us, 0.01 * row.median_us);
+  std::string text;
+  std::size_t named = 0;
+  for (; named < std::min(kNamed, ranks.size()) && ranks[named].lateness_us > floor_us; ++named)
+    text += fmt::format("rank {} by {}, ", ranks[named].rank, style.time(ranks[named].lateness_us));
+  if (named == ranks.size()) return labelled("lateness", text.substr(0, text.size() - 2));
+  const double rest_us = ranks[named].lateness_us;
+  const std::string rest = rest_us < clock_uncertainty_us ? "< " + style.unmarked_time(clock_uncertainty_us)
+                                                          : "at most " + style.time(rest_us);
+  return labelled("lateness", fmt::format("{}{} by {}", text, named == 0 ? "every rank" : "the others", rest));
+}
+
+std::string check_line(const Row& row) {
+  const std::string_view status = measure::status_of(row);
+  if (status == "predicted") return "";
+  if (status == "unchecked")
+    return labelled("NOT CHECKED", "no result was compared with the reference: no time is shown");
+  const std::string compared =
+      fmt::format("{} tokens against a double-precision reference, relative error up to {:.1e}",
+                  row.check.tokens_checked, row.check.max_relative_error);
+  return status == "ok" ? labelled("check", "passed: " + compared)
+                        : labelled("WRONG DATA", compared + ": no time is shown");
+}
+
+struct ByteKind {
+  const char* name;
+  std::int64_t plan::ByteCounts::*bytes;
+  const char* meaning;
+};
+constexpr ByteKind kByteKinds[] = {
+    {"useful", &plan::ByteCounts::useful, "every copy, also those that stay on their rank"},
+    {"logical (rank)", &plan::ByteCounts::logical_rank, "once for each rank a token goes to, its own included"},
+    {"logical (node)", &plan::ByteCounts::logical_node, "once for each node a token goes to, its own included"},
+    {"wire (rank)", &plan::ByteCounts::wire_rank, "what really leaves a rank"},
+    {"wire (node)", &plan::ByteCounts::wire_node, "what really leaves a node"},
+};
+
+std::string bytes_table(const Row& row, const Style& style) {
+  const auto dispatch_us = total_us(row, "dispatch");
+  const auto combine_us = total_us(row, "combine");
+  const auto megabytes = [](std::int64_t bytes) { return fmt::format("{:.3f}", static_cast<double>(bytes) / 1e6); };
+  const auto rate = [&](std::int64_t bytes, std::optional<double> us) -> std::string {
+    if (!measure::trusted(row) || !us || *us <= 0 || bytes == 0) return "-";
+    return style.marked(fmt::format("{:.2f}", static_cast<double>(bytes) / *us / 1e3));
+  };
+  TextTable table("lrrrrl");
+  table.add({"bytes, all ranks", "dispatch MB", "GB/s", "combine MB", "GB/s",
+             "what is counted (GB/s: over the measured step)"});
+  for (const ByteKind& kind : kByteKinds) {
+    const std::int64_t dispatch = row.dispatch_bytes.*kind.bytes;
+    const std::int64_t combine = row.combine_bytes.*kind.bytes;
+    table.add({kind.name, megabytes(dispatch), rate(dispatch, dispatch_us), megabytes(combine),
+               rate(combine, combine_us), kind.meaning});
+  }
+  return table.str(2);
+}
+
+}  // namespace
+
+std::string strategy_section(const Row& row, const Style& style, double clock_uncertainty_us) {
+  std::string result = fmt::format("{}, {}\n", row.strategy, row.direction) + steps_table(row, style) + "\n";
+  if (measure::trusted(row)) {
+    result += median_line(row, style) + launches_line(row, style);
+    result += lateness_line(row, style, clock_uncertainty_us);
+  }
+  result += bottleneck_lines(row);
+  result += labelled("route cost", fmt::format("{:.4f} ms, if all remote copies crossed one link one after another",
+                                               row.route_cost_ms));
+  result += check_line(row);
+  return result + "\n" + bytes_table(row, style);
+}
+
+}  // namespace ep::report

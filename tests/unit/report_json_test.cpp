@@ -1,0 +1,133 @@
+#include <limits>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "core/error.hpp"
+#include "report/report.hpp"
+#include "report_sample.hpp"
+
+namespace ep::report {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using test::odd_report;
+using test::sample_report;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+Json parsed(const measure::Report& report) {
+  return Json::parse(json(report));
+}
+
+std::vector<std::string> keys(const Json& object) {
+  std::vector<std::string> result;
+  for (const auto& [key, value] : object.items()) result.push_back(key);
+  return result;
+}
+
+TEST(ReportJson, KeysComeInTheDocumentedOrder) {
+  const Json document = parsed(sample_report());
+  EXPECT_THAT(keys(document),
+              ElementsAre("schema_version", "emulated", "provenance", "config", "clock", "rows", "notes"));
+  const Json& row = document["rows"][0];
+  EXPECT_THAT(keys(row),
+              ElementsAre("status", "strategy", "direction", "device", "exchange", "algorithm", "ranks", "nodes",
+                          "launches", "iterations", "converged", "median_us", "p95_us", "max_us", "ci_low_us",
+                          "ci_high_us", "predicted_us", "error_percent", "route_cost_ms", "bottleneck", "runner_up",
+                          "bytes", "exposed_us", "overlap_efficiency", "compute_interference", "per_rank", "steps",
+                          "check", "launch_medians_us", "timeline"));
+  EXPECT_THAT(keys(row["bytes"]["dispatch"]),
+              ElementsAre("useful", "logical_rank", "logical_node", "wire_rank", "wire_node", "metadata"));
+  EXPECT_THAT(keys(row["steps"][0]), ElementsAre("id", "name", "kind", "stream", "resource", "start_us", "measured_us",
+                                                 "predicted_us", "predicted_alone_us", "bytes", "waits"));
+}
+
+TEST(ReportJson, ValuesKeepTheirTypes) {
+  const Json document = parsed(sample_report());
+  EXPECT_EQ(document["schema_version"], 1);
+  EXPECT_EQ(document["config"]["experts"], 8);
+  EXPECT_EQ(document["config"]["check"], true);
+  EXPECT_TRUE(document["config"]["time-limit"].is_number_float());
+  EXPECT_EQ(document["provenance"]["routing_hash"], "05b1c0de2a9f3377");
+  const Json& row = document["rows"][0];
+  EXPECT_EQ(row["median_us"], 57830.4);
+  EXPECT_NEAR(row["error_percent"].get<double>(), 100 * (56739.9 - 57830.4) / 57830.4, 1e-6);
+  EXPECT_EQ(row["bytes"]["dispatch"]["wire_rank"], 2109440);
+  EXPECT_EQ(row["converged"], true);
+}
+
+TEST(ReportJson, WhatDoesNotApplyIsNull) {
+  measure::Report report = sample_report();
+  report.rows[0].bottleneck = {};
+  report.rows[0].check.max_relative_error = std::numeric_limits<double>::infinity();
+  report.rows[0].measured_spans.clear();
+  const Json row = parsed(report)["rows"][0];
+  for (const char* key : {"exposed_us", "overlap_efficiency", "compute_interference", "bottleneck"})
+    EXPECT_TRUE(row[key].is_null()) << key;
+  EXPECT_TRUE(row["check"]["max_relative_error"].is_null());
+  EXPECT_TRUE(row["timeline"]["measured"].is_null());
+  EXPECT_TRUE(row["steps"][0]["bytes"].is_null());
+  const Json empty = parsed({});
+  EXPECT_TRUE(empty["clock"]["source"].is_null());
+  EXPECT_EQ(empty["rows"], Json::array());
+}
+
+TEST(ReportJson, WrongOrUncheckedResultsCarryNoTime) {
+  const Json rows = parsed(odd_report())["rows"];
+  const char* statuses[] = {"ok", "ok", "wrong data", "unchecked", "predicted"};
+  for (std::size_t i = 0; i < 5; ++i) {
+    const Json& row = rows[i];
+    const bool withheld = i >= 2;
+    EXPECT_EQ(row["status"], statuses[i]);
+    for (const char* key : {"median_us", "p95_us", "max_us", "ci_low_us", "ci_high_us", "error_percent"})
+      EXPECT_EQ(row[key].is_null(), withheld) << statuses[i] << key;
+    EXPECT_EQ(row["steps"][0]["measured_us"].is_null(), withheld);
+    EXPECT_EQ(row["per_rank"][0]["lateness_us"].is_null(), withheld);
+    EXPECT_EQ(row["timeline"]["measured"].is_null(), withheld);
+    EXPECT_TRUE(row["predicted_us"].is_number());
+  }
+  EXPECT_TRUE(rows[4]["check"].is_null());
+}
+
+TEST(ReportJson, TextThatIsNoUtf8IsReplaced) {
+  measure::Report report = sample_report();
+  report.provenance.emplace_back("arguments", "--routing \xff.npy");
+  EXPECT_NO_THROW(parsed(report));
+}
+
+TEST(FromJson, ReadsBackWhatWasWritten) {
+  for (const measure::Report& report : {sample_report(), odd_report(), measure::Report{}}) {
+    const std::string text = json(report);
+    const measure::Report read = from_json(text, "out.json");
+    EXPECT_EQ(json(read), text);
+    EXPECT_EQ(table(read), table(report));
+    EXPECT_EQ(trace(read), trace(report));
+  }
+}
+
+TEST(FromJson, NamesTheFileItCannotRead) {
+  const auto message = [](const std::string& text) -> std::string {
+    try {
+      from_json(text, "launch-3.json");
+    } catch (const core::InputError& error) {
+      return error.what();
+    }
+    return "nothing was thrown";
+  };
+  const std::string whole = json(sample_report());
+  EXPECT_THAT(message(""), HasSubstr("launch-3.json"));
+  EXPECT_THAT(message(whole.substr(0, whole.size() / 2)), HasSubstr("launch-3.json"));
+  EXPECT_THAT(message("[1, 2]"), HasSubstr("launch-3.json"));
+  EXPECT_THAT(message(R"({"schema_version": 2})"), HasSubstr("schema_version"));
+  Json broken = Json::parse(whole);
+  broken["rows"][0]["ranks"] = "two";
+  EXPECT_THAT(message(broken.dump()), HasSubstr("launch-3.json"));
+  broken = Json::parse(whole);
+  broken["rows"][0]["timeline"]["measured"][0]["stream"] = "gpu";
+  EXPECT_THAT(message(broken.dump()), HasSubstr("gpu"));
+}
+
+}  // namespace
+}  // namespace ep::report
