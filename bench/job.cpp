@@ -16,13 +16,15 @@ namespace ep::bench {
 
 namespace {
 
-template <class T>
-void put(std::string& bytes, std::span<const T> values) {
+template <class Values>
+void put(std::string& bytes, const Values& range) {
+  const std::span values(range);
   bytes.append(reinterpret_cast<const char*>(values.data()), values.size_bytes());
 }
 
-template <class T>
-std::string_view take(std::string_view bytes, std::span<T> values) {
+template <class Values>
+std::string_view take(std::string_view bytes, Values& range) {
+  const std::span values(range);
   std::memcpy(values.data(), bytes.data(), values.size_bytes());
   return bytes.substr(values.size_bytes());
 }
@@ -30,20 +32,20 @@ std::string_view take(std::string_view bytes, std::span<T> values) {
 std::string serialise(const routing::Routing& routing) {
   std::string bytes;
   const std::int64_t sizes[] = {routing.tokens, routing.topk, routing.experts};
-  put(bytes, std::span(sizes));
-  put(bytes, std::span(routing.expert_ids));
-  put(bytes, std::span(routing.gate_weights));
+  put(bytes, sizes);
+  put(bytes, routing.expert_ids);
+  put(bytes, routing.gate_weights);
   return bytes + routing.source;
 }
 
 routing::Routing deserialise(std::string_view bytes) {
   std::int64_t sizes[3];
-  bytes = take(bytes, std::span(sizes));
+  bytes = take(bytes, sizes);
   routing::Routing routing{sizes[0], static_cast<int>(sizes[1]), static_cast<int>(sizes[2]), {}, {}, {}};
   routing.expert_ids.resize(static_cast<std::size_t>(sizes[0] * sizes[1]));
   routing.gate_weights.resize(routing.expert_ids.size());
-  bytes = take(bytes, std::span(routing.expert_ids));
-  bytes = take(bytes, std::span(routing.gate_weights));
+  bytes = take(bytes, routing.expert_ids);
+  bytes = take(bytes, routing.gate_weights);
   routing.source = bytes;
   return routing;
 }
@@ -99,7 +101,7 @@ Job make_job(const RunOptions& options, const mpi::Communicator& communicator) {
     return bytes;
   });
   std::vector<std::int32_t> ranks_of_experts(static_cast<std::size_t>(routing.experts));
-  take(expert_ranks, std::span(ranks_of_experts));
+  take(expert_ranks, ranks_of_experts);
   placement::Placement placement(std::move(ranks_of_experts), ranks, options.placement);
   return {std::move(config), std::move(topology), std::move(placement), std::move(routing)};
 }

@@ -16,8 +16,8 @@ struct RunOptions {
   // The layer.
   std::string tokens = "512";  // per rank; for a routing file without --tokens: all it has
   std::string hidden = "1024";
-  std::string ffn = "512";
-  std::string shared_ffn = "1024";
+  std::string ffn = "128";
+  std::string shared_ffn = "256";
   int experts = 32;
   int topk = 4;
   std::string dispatch_dtype = "bf16";

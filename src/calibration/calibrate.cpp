@@ -40,28 +40,6 @@ cost::Line probe_link(ExchangeProbe& probe, const placement::Topology& topology,
   return fit_line(samples);
 }
 
-/// GB/s of all that moves at once when every rank of a node sends to every other one there (or on other nodes).
-double probe_together(ExchangeProbe& probe, const placement::Topology& topology, bool same_node) {
-  if (!find_pair(topology, same_node)) return 0;
-  const int ranks = topology.ranks();
-  std::vector<Sample> samples;
-  for (const std::int64_t rank_bytes : kProbeBytes) {
-    core::Matrix<std::int64_t> traffic(ranks, ranks);
-    std::vector<std::int64_t> node_bytes(static_cast<std::size_t>(topology.nodes));
-    for (int source = 0; source < ranks; ++source) {
-      for (int destination = 0; destination < ranks; ++destination) {
-        if (source == destination || topology.same_node(source, destination) != same_node) continue;
-        traffic(source, destination) = rank_bytes / ranks;
-        node_bytes[static_cast<std::size_t>(topology.node_of_rank[static_cast<std::size_t>(source)])] +=
-            rank_bytes / ranks;
-      }
-    }
-    const auto busiest = *std::max_element(node_bytes.begin(), node_bytes.end());
-    samples.push_back({static_cast<double>(busiest), probe.time_us(traffic, kRepeats)});
-  }
-  return fit_line(samples).gbs;
-}
-
 void calibrate_links(device::Device& device, exchange::Exchange& exchange, const mpi::Communicator& communicator,
                      cost::Machine& machine) {
   if (communicator.size() < 2) {
@@ -71,8 +49,6 @@ void calibrate_links(device::Device& device, exchange::Exchange& exchange, const
   ExchangeProbe probe(device, exchange, communicator, kProbeBytes[std::size(kProbeBytes) - 1]);
   machine.in_node = probe_link(probe, machine.topology, true);
   machine.between_nodes = probe_link(probe, machine.topology, false);
-  machine.node_copy_gbs = probe_together(probe, machine.topology, true);
-  machine.node_nic_gbs = probe_together(probe, machine.topology, false);
 }
 
 /// Runs of the layer on uniform routings, from which the constants of compute are read.
@@ -104,6 +80,8 @@ class LayerRuns {
   }
 
   void finish(cost::Machine& machine) const {
+    if (!node_memory_.empty()) machine.node_memory = fit_line(node_memory_);
+    if (!node_nic_.empty()) machine.node_nic = fit_line(node_nic_);
     for (const auto& [kernel, samples] : memory_) machine.memory[kernel] = fit_line(samples);
     for (const auto& [shape, points] : gemm_) machine.gemm.push_back({shape.first, shape.second, points});
     machine.counts_us = counts_us_;
@@ -128,6 +106,32 @@ class LayerRuns {
       memory_[work.kernel].push_back({static_cast<double>(bytes), us});
     }
     for (const schedule::GemmWork& work : op.work.gemm) record_gemm(work, us);
+    for (const schedule::ExchangeWork& work : op.work.exchange) record_exchange(work, us);
+  }
+
+  /// All ranks at once load the nodes most: the busiest node's bytes within it, or leaving it, against the time. The
+  /// buffers are as the layer leaves them, which is colder than a loop over the same exchange would have them.
+  void record_exchange(const schedule::ExchangeWork& work, double us) {
+    const placement::Topology& topology = input_.topology;
+    std::vector<std::int64_t> within(static_cast<std::size_t>(topology.nodes));
+    std::vector<std::int64_t> leaving(within.size());
+    for (int source = 0; source < topology.ranks(); ++source) {
+      for (int destination = 0; destination < topology.ranks(); ++destination) {
+        if (source == destination) continue;
+        auto& bytes = topology.same_node(source, destination) ? within : leaving;
+        bytes[static_cast<std::size_t>(topology.node_of_rank[static_cast<std::size_t>(source)])] +=
+            (*work.rows)(source, destination) * work.row_bytes;
+      }
+    }
+    const auto busiest = [](const std::vector<std::int64_t>& bytes) {
+      return static_cast<double>(*std::max_element(bytes.begin(), bytes.end()));
+    };
+    // Where traffic leaves the nodes, what stays within them does not decide the time.
+    if (busiest(leaving) > 0) {
+      node_nic_.push_back({busiest(leaving), us});
+    } else if (busiest(within) > 0) {
+      node_memory_.push_back({busiest(within), us});
+    }
   }
 
   /// Uniform routing gives every expert about the same rows, so one GEMM takes its share of the slowest rank's time.
@@ -157,6 +161,8 @@ class LayerRuns {
   const mpi::Communicator& communicator_;
   const CalibrationInput& input_;
   std::map<schedule::OpKind, std::vector<Sample>> memory_;
+  std::vector<Sample> node_memory_;
+  std::vector<Sample> node_nic_;
   std::map<std::pair<std::int64_t, std::int64_t>, std::vector<cost::GemmCurve::Point>> gemm_;
   double counts_us_ = 0;
   cost::Interference interference_;

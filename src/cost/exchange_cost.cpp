@@ -37,15 +37,15 @@ struct Load {
   std::vector<double> node_memory_bytes, node_egress_bytes, node_ingress_bytes;  // [nodes]
 };
 
-double through(double bytes, double gbs) {
-  return gbs > 0 ? Line{0, gbs}.transfer_us(bytes) : 0;
+double through(double bytes, const Line& line) {
+  return line.gbs > 0 && bytes > 0 ? line.time_us(bytes) : 0;
 }
 
 std::vector<ResourceUse> node_uses(const Load& load, const Machine& machine, std::size_t node) {
   const int index = static_cast<int>(node);
-  return {{"node memory", index, through(load.node_memory_bytes[node], machine.node_copy_gbs)},
-          {"node egress", index, through(load.node_egress_bytes[node], machine.node_nic_gbs)},
-          {"node ingress", index, through(load.node_ingress_bytes[node], machine.node_nic_gbs)}};
+  return {{"node memory", index, through(load.node_memory_bytes[node], machine.node_memory)},
+          {"node egress", index, through(load.node_egress_bytes[node], machine.node_nic)},
+          {"node ingress", index, through(load.node_ingress_bytes[node], machine.node_nic)}};
 }
 
 void keep_top_two(ExchangeCost& cost, const ResourceUse& use) {

@@ -43,12 +43,12 @@ struct Interference {
 struct Machine {
   std::string origin;  // "calibrated on <host>" or a citation
   placement::Topology topology;
-  Line in_node;              // one link between two ranks of a node
-  Line between_nodes;        // one link between two ranks of different nodes
-  double node_copy_gbs = 0;  // bytes that all ranks of a node together move through its memory; 0: no such limit
-  double node_nic_gbs = 0;   // bytes a node's NICs move each way; 0: the links alone limit
-  double counts_us = 0;      // the count exchange, latency-bound
-  double launch_us = 0;      // issuing one operation
+  Line in_node;          // one link between two ranks of a node
+  Line between_nodes;    // one link between two ranks of different nodes
+  Line node_memory;      // what all ranks of a node together copy through its memory; gbs 0: no such limit
+  Line node_nic;         // what a node's NICs move, each way; gbs 0: the links alone limit
+  double counts_us = 0;  // the count exchange, latency-bound
+  double launch_us = 0;  // issuing one operation
   std::map<schedule::OpKind, Line> memory;  // bandwidth of each kernel
   std::vector<GemmCurve> gemm;
   Interference interference;

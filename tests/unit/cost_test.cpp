@@ -51,16 +51,16 @@ TEST(ExchangeCost, OwnRowsAndSilentRanksCostNothing) {
 
 TEST(ExchangeCost, NodeMemoryBindsWhenAllCopyThroughIt) {
   Machine m = machine(4);
-  m.node_copy_gbs = 5;
-  // 12 messages of 10 kB through 5 GB/s: 24 us; a rank's own links would take 3 * (1 + 1) us.
+  m.node_memory = {3, 5};
+  // 12 messages of 10 kB through 5 GB/s, and 3 us: 27 us; a rank's own links would take 3 * (1 + 1) us.
   const ExchangeCost cost = exchange_cost(core::Matrix<std::int64_t>(4, 4, 1), 10000, m);
-  EXPECT_DOUBLE_EQ(cost.total_us, 24);
+  EXPECT_DOUBLE_EQ(cost.total_us, 27);
   EXPECT_EQ(cost.bottleneck.resource, "node memory");
 }
 
 TEST(ExchangeCost, NicIsSharedByTheRanksOfANode) {
   Machine m = machine(4, 2);
-  m.node_nic_gbs = 1;
+  m.node_nic = {0, 1};
   // Each node sends 4 x 10 kB to the other: 40 us; a rank's link carries half: 2 * (5 + 10) + 1 + 1.
   const ExchangeCost cost = exchange_cost(core::Matrix<std::int64_t>(4, 4, 1), 10000, m);
   EXPECT_DOUBLE_EQ(cost.total_us, 40);
@@ -143,7 +143,9 @@ TEST(Predict, AnExchangeStartsWhenItsLastRankArrives) {
 TEST(Predict, OneRankExchangesNothing) {
   const Prediction prediction = predicted("sequential", test::even_plan(1, 8), machine(1));
   for (const auto& span : prediction.timeline.spans) {
-    if (span.lane != schedule::Lane::compute) EXPECT_EQ(span.end_us, span.start_us);
+    if (span.lane != schedule::Lane::compute) {
+      EXPECT_EQ(span.end_us, span.start_us);
+    }
   }
 }
 
