@@ -4,9 +4,8 @@
 #include <span>
 #include <vector>
 
-#include <mpi.h>
-
 #include "exchange/progress_record.hpp"
+#include "mpi/communicator.hpp"
 
 namespace ep::exchange {
 
