@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <span>
+#include <vector>
 
 #include "core/error.hpp"
 #include "kernels/reduce.hpp"
@@ -44,18 +46,21 @@ template <class T>
 void reduce_tokens(const ReduceArgs& args) {
   const std::int64_t hidden = args.hidden;
   const bool streaming = args.tokens * hidden * std::int64_t{sizeof(T)} >= streaming_threshold_bytes();
+  std::vector<const T*> copy_rows(static_cast<std::size_t>(args.topk));
+  std::vector<float> weights(copy_rows.size());
   Sums sums;
   for (std::int64_t token = 0; token < args.tokens; ++token) {
-    const std::int32_t* position = args.position + token * args.topk;
-    const float* weight = args.weights + token * args.topk;
+    std::size_t copies = 0;
+    for (std::int64_t slot = token * args.topk; slot < (token + 1) * args.topk; ++slot) {
+      if (args.position[slot] < 0) continue;
+      copy_rows[copies] = static_cast<const T*>(args.rows) + args.position[slot] * hidden;
+      weights[copies++] = args.weights[slot];
+    }
     for (std::int64_t first = 0; first < hidden; first += kBlock) {
       const std::int64_t count = std::min(kBlock, hidden - first);
       start_sums(args, token * hidden + first, count, sums);
-      for (std::int32_t k = 0; k < args.topk; ++k) {
-        if (position[k] < 0) continue;
-        rows::accumulate(weight[k], static_cast<const T*>(args.rows) + position[k] * hidden + first, sums.data(),
-                         count);
-      }
+      rows::add_weighted(std::span(weights).first(copies), copy_rows.data(), sums.data(), count);
+      for (std::size_t r = 0; r < copies; ++r) copy_rows[r] += count;
       store(sums.data(), static_cast<T*>(args.out) + token * hidden + first, count, streaming);
     }
   }

@@ -1,45 +1,11 @@
 #include "kernels/rows_cpu.hpp"
 
-#include <algorithm>
-#include <array>
-#include <bit>
-
 #include "kernels/simd.hpp"
 
 namespace ep::kernels::rows {
 namespace {
 
 using core::BFloat16;
-
-/// exp(x) for |x| <= 88, relative error below 2e-7: x = n ln 2 + r with |r| <= ln 2 / 2, so exp(x) = 2^n exp(r), and
-/// Taylor's series of exp(r) up to r^7 leaves r^8/8! < 6e-9. Branchless and without library calls, so that it
-/// vectorises. ln 2 is split in two (Cody and Waite, "Software Manual for the Elementary Functions", 1980): the upper
-/// part has few enough bits that n times it is exact.
-inline float exp_bounded(float x) {
-  constexpr float kRound = 0x1.8p23F;  // adding it leaves the nearest integer in the low bits of the sum
-  constexpr float kLog2E = 0x1.715476p0F;
-  constexpr float kLn2High = 0x1.62e4p-1F;
-  constexpr float kLn2Low = 0x1.7f7d1cp-20F;
-  const float shifted = x * kLog2E + kRound;
-  const float n = shifted - kRound;
-  const float r = (x - n * kLn2High) - n * kLn2Low;
-  float p = 1.0F / 5040;
-  p = p * r + 1.0F / 720;
-  p = p * r + 1.0F / 120;
-  p = p * r + 1.0F / 24;
-  p = p * r + 1.0F / 6;
-  p = p * r + 0.5F;
-  p = p * r + 1.0F;
-  p = p * r + 1.0F;
-  // The low bits of `shifted` are n, and n added to the exponent field multiplies by 2^n.
-  return std::bit_cast<float>(std::bit_cast<std::uint32_t>(p) + (std::bit_cast<std::uint32_t>(shifted) << 23));
-}
-
-inline float silu(float x) {
-  constexpr float kBound = 87.0F;  // keeps exp(-x) a normal number; what lies below is as good as 0
-  const float bounded = x < -kBound ? -kBound : x;
-  return bounded / (1.0F + exp_bounded(-(bounded > kBound ? kBound : bounded)));
-}
 
 EP_SIMD_CLONES void widen_clones(const BFloat16* __restrict in, float* __restrict out, std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i) out[i] = core::to_float(in[i]);
@@ -49,19 +15,37 @@ EP_SIMD_CLONES void narrow_clones(const float* __restrict in, BFloat16* __restri
   for (std::int64_t i = 0; i < count; ++i) out[i] = core::to_bfloat16(in[i]);
 }
 
-EP_SIMD_CLONES void accumulate_f32(float weight, const float* __restrict in, float* __restrict sum,
-                                   std::int64_t count) {
-  for (std::int64_t i = 0; i < count; ++i) sum[i] += weight * in[i];
+float widened(float value) {
+  return value;
+}
+float widened(BFloat16 value) {
+  return core::to_float(value);
 }
 
-EP_SIMD_CLONES void accumulate_bf16(float weight, const BFloat16* __restrict in, float* __restrict sum,
-                                    std::int64_t count) {
-  for (std::int64_t i = 0; i < count; ++i) sum[i] += weight * core::to_float(in[i]);
+template <class T>
+[[gnu::always_inline]] inline void add_weighted_columns(std::span<const float> weights, const T* const* rows,
+                                                        float* __restrict sum, std::int64_t count) {
+  constexpr std::int64_t kColumns = 64;  // so few that all rows advance together
+  std::int64_t first = 0;
+  for (; first + kColumns <= count; first += kColumns) {
+    for (std::size_t r = 0; r < weights.size(); ++r) {
+      const float weight = weights[r];
+      const T* __restrict row = rows[r] + first;
+      for (std::int64_t i = 0; i < kColumns; ++i) sum[first + i] += weight * widened(row[i]);
+    }
+  }
+  for (std::size_t r = 0; r < weights.size(); ++r)
+    for (std::int64_t i = first; i < count; ++i) sum[i] += weights[r] * widened(rows[r][i]);
 }
 
-EP_SIMD_CLONES void swiglu_f32(const float* __restrict gate, const float* __restrict up, float* __restrict out,
-                               std::int64_t count) {
-  for (std::int64_t i = 0; i < count; ++i) out[i] = silu(gate[i]) * up[i];
+EP_SIMD_CLONES void add_weighted_f32(std::span<const float> weights, const float* const* rows, float* sum,
+                                     std::int64_t count) {
+  add_weighted_columns(weights, rows, sum, count);
+}
+
+EP_SIMD_CLONES void add_weighted_bf16(std::span<const float> weights, const BFloat16* const* rows, float* sum,
+                                      std::int64_t count) {
+  add_weighted_columns(weights, rows, sum, count);
 }
 
 }  // namespace
@@ -72,28 +56,10 @@ void widen(const BFloat16* in, float* out, std::int64_t count) {
 void narrow(const float* in, BFloat16* out, std::int64_t count) {
   narrow_clones(in, out, count);
 }
-void accumulate(float weight, const float* in, float* sum, std::int64_t count) {
-  accumulate_f32(weight, in, sum, count);
+void add_weighted(std::span<const float> weights, const float* const* rows, float* sum, std::int64_t count) {
+  add_weighted_f32(weights, rows, sum, count);
 }
-void accumulate(float weight, const BFloat16* in, float* sum, std::int64_t count) {
-  accumulate_bf16(weight, in, sum, count);
+void add_weighted(std::span<const float> weights, const BFloat16* const* rows, float* sum, std::int64_t count) {
+  add_weighted_bf16(weights, rows, sum, count);
 }
-void swiglu(const float* gate, const float* up, float* out, std::int64_t count) {
-  swiglu_f32(gate, up, out, count);
-}
-void swiglu(const BFloat16* gate, const BFloat16* up, BFloat16* out, std::int64_t count) {
-  // By blocks that stay in the first-level cache: one loop over both types is more than some compilers vectorise.
-  constexpr std::int64_t kBlock = 512;
-  std::array<float, kBlock> wide_gate;
-  std::array<float, kBlock> wide_up;
-  std::array<float, kBlock> wide_out;
-  for (std::int64_t first = 0; first < count; first += kBlock) {
-    const std::int64_t size = std::min(kBlock, count - first);
-    widen_clones(gate + first, wide_gate.data(), size);
-    widen_clones(up + first, wide_up.data(), size);
-    swiglu_f32(wide_gate.data(), wide_up.data(), wide_out.data(), size);
-    narrow_clones(wide_out.data(), out + first, size);
-  }
-}
-
 }  // namespace ep::kernels::rows

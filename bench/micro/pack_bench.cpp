@@ -4,8 +4,7 @@
 #include <benchmark/benchmark.h>
 
 #include "copy_ceiling.hpp"
-#include "kernels/pack.hpp"
-#include "sample_traffic.hpp"
+#include "pack_case.hpp"
 
 // Pack beside a streaming copy of as many bytes, and where streaming stores begin to pay: `then_copied` reads the
 // packed rows once more, as an exchange through shared memory does.
@@ -13,29 +12,7 @@ namespace {
 
 using namespace ep;
 
-constexpr std::int64_t kRowBytes = 4096 * 2;  // hidden 4096, bf16
-
 enum Stores : std::int64_t { kAutomatic, kPlain, kStreaming };
-
-struct PackCase {
-  PackCase(device::Device& device, std::int64_t tokens, int topk)
-      : traffic(tokens, topk),
-        rows(device.allocate(tokens * kRowBytes, device::MemoryUse::device)),
-        send(device.allocate(traffic.copies() * kRowBytes, device::MemoryUse::exchange)),
-        recv(device.allocate(traffic.copies() * kRowBytes, device::MemoryUse::exchange)) {
-    std::memset(rows.data(), 1, static_cast<std::size_t>(rows.size_bytes()));
-  }
-  void pack() const {
-    kernels::pack_cpu({rows.data(), traffic.position.data(), traffic.tokens, traffic.topk, kRowBytes, send.data(),
-                       traffic.own, recv.data()});
-  }
-  [[nodiscard]] std::int64_t bytes() const { return (traffic.tokens + traffic.copies()) * kRowBytes; }
-
-  bench::SampleTraffic traffic;
-  device::Buffer rows;
-  device::Buffer send;
-  device::Buffer recv;
-};
 
 void choose(Stores stores, std::int64_t automatic) {
   kernels::set_streaming_threshold_bytes(stores == kPlain       ? std::numeric_limits<std::int64_t>::max()
@@ -45,13 +22,13 @@ void choose(Stores stores, std::int64_t automatic) {
 
 void pack(benchmark::State& state) {
   const auto device = device::make_cpu_device(1);
-  const PackCase one(*device, state.range(0), static_cast<int>(state.range(1)));
+  const bench::PackCase one(*device, state.range(0), static_cast<int>(state.range(1)));
   bench::run_beside_copy(state, *device, one.bytes(), [&] { one.pack(); });
 }
 
 void pack_then_copied(benchmark::State& state) {
   const auto device = device::make_cpu_device(1);
-  const PackCase one(*device, state.range(0), 4);
+  const bench::PackCase one(*device, state.range(0), 4);
   const std::int64_t automatic = kernels::streaming_threshold_bytes();
   const auto peer = device->allocate(one.send.size_bytes(), device::MemoryUse::exchange);
   choose(static_cast<Stores>(state.range(1)), automatic);

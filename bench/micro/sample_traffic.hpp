@@ -8,21 +8,28 @@
 
 namespace ep::bench {
 
+/// [tokens, topk] uniform expert ids, none twice in a token. More tokens of the same topk begin with the same ones.
+inline std::vector<std::int32_t> sample_expert_ids(std::int64_t tokens, int topk, int experts) {
+  core::Random random(1, 1);
+  std::vector<std::int32_t> ids;
+  for (std::int64_t t = 0; t < tokens; ++t) {
+    // Odd steps around a power of two meet nothing twice.
+    const auto first = static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(experts)));
+    const auto step = static_cast<std::int32_t>(2 * random.below(static_cast<std::uint64_t>(experts) / 2) + 1);
+    for (int k = 0; k < topk; ++k) ids.push_back((first + k * step) % experts);
+  }
+  return ids;
+}
+
 /// Uniformly routed tokens of rank 0 of `ranks`, experts in blocks, and the bucket order of their copies.
 struct SampleTraffic {
   static constexpr int kExperts = 32;
   static constexpr int kRanks = 4;
 
   SampleTraffic(std::int64_t token_count, int copies_per_token) : tokens(token_count), topk(copies_per_token) {
-    core::Random random(1, 1);
     for (std::int32_t e = 0; e < kExperts; ++e)
       key.push_back(kernels::bucket_key(e / (kExperts / kRanks), e % (kExperts / kRanks), kExperts / kRanks));
-    for (std::int64_t t = 0; t < tokens; ++t) {
-      // A random walk over the experts with odd steps meets none twice.
-      const auto first = static_cast<std::int32_t>(random.below(kExperts));
-      const auto step = static_cast<std::int32_t>(2 * random.below(kExperts / 2) + 1);
-      for (int k = 0; k < topk; ++k) ids.push_back((first + k * step) % kExperts);
-    }
+    ids = sample_expert_ids(tokens, topk, kExperts);
     counts.resize(kExperts);
     position.resize(ids.size());
     bucket();
