@@ -8,7 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "exchange/exchange.hpp"
-#include "traffic.hpp"
+#include "tests/mpi/traffic.hpp"
 
 namespace ep::exchange {
 namespace {
