@@ -25,10 +25,7 @@ void sleep(int microseconds) {
 
 void Backoff::pause() {
   const double now = core::now_us();
-  if (idle_since_us_ < 0) {
-    idle_since_us_ = now;
-    sleep_us_ = 0;
-  }
+  if (idle_since_us_ < 0) idle_since_us_ = now;
   if (now - idle_since_us_ < kEagerUs) {
     sched_yield();
     return;

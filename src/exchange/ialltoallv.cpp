@@ -121,16 +121,17 @@ void Ialltoallv::run(const AllToAll& args, ProgressRecord& progress) {
   add_tail(args.send_rows, args.send_offsets, true);
   requests_.reset(1 + tail_.size());
   start(args);
-  requests_.drain(
-      progress, [this](std::size_t place) { return place == 0 ? -1 : tail_[place - 1].rank; },
-      [&](std::size_t place, const MPI_Status&) {
-        if (place == 0) return;  // the collective does not say how far it is
-        const Piece& piece = tail_[place - 1];
-        if (piece.sends)
-          progress.sent(piece.rows * row_bytes_);
-        else
-          progress.received(piece.rows * row_bytes_);
-      });
+  const auto rank_of = [this](std::size_t place) { return place == 0 ? -1 : tail_[place - 1].rank; };
+  for (auto batch = requests_.wait(progress, rank_of); !batch.empty(); batch = requests_.wait(progress, rank_of)) {
+    for (const auto& [place, status] : batch) {
+      if (place == 0) continue;  // the collective does not say how far it is
+      const Piece& piece = tail_[place - 1];
+      if (piece.sends)
+        progress.sent(piece.rows * row_bytes_);
+      else
+        progress.received(piece.rows * row_bytes_);
+    }
+  }
 }
 
 }  // namespace

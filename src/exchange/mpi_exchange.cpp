@@ -58,8 +58,8 @@ class MpiExchange : public Exchange {
     mpi::check_mpi(MPI_Ialltoall(send.data(), per_peer, MPI_INT32_T, recv.data(), per_peer, MPI_INT32_T, counts_.get(),
                                  &requests[0]));
     ProgressRecord unwatched;
-    requests.drain(
-        unwatched, [](std::size_t) { return -1; }, [](std::size_t, const MPI_Status&) {});
+    while (!requests.wait(unwatched, [](std::size_t) { return -1; }).empty()) {
+    }
   }
 
   void all_to_all(device::Stream& comm, const AllToAll& args) override {

@@ -8,13 +8,13 @@ namespace ep::exchange {
 void Requests::reset(std::size_t count) {
   requests_.assign(count, MPI_REQUEST_NULL);
   statuses_.resize(count);
-  finished_.resize(count);
+  places_.resize(count);
 }
 
 int Requests::poll() {
   int count = 0;
   const int code =
-      MPI_Testsome(static_cast<int>(requests_.size()), requests_.data(), &count, finished_.data(), statuses_.data());
+      MPI_Testsome(static_cast<int>(requests_.size()), requests_.data(), &count, places_.data(), statuses_.data());
   if (code == MPI_ERR_IN_STATUS) {
     for (int i = 0; i < count; ++i) mpi::check_mpi(statuses_[static_cast<std::size_t>(i)].MPI_ERROR);
   }
@@ -30,19 +30,19 @@ void Requests::note_first_waiting(ProgressRecord& progress, const std::function<
   }
 }
 
-void Requests::drain(ProgressRecord& progress, const std::function<int(std::size_t)>& owner,
-                     const std::function<void(std::size_t, const MPI_Status&)>& done) {
+std::span<const Requests::Finished> Requests::wait(ProgressRecord& progress,
+                                                   const std::function<int(std::size_t)>& owner) {
   Backoff backoff;
-  for (int count = poll(); count != MPI_UNDEFINED; count = poll()) {  // undefined: no request is left
-    if (count == 0) {
-      if (backoff.sleeping()) note_first_waiting(progress, owner);
-      backoff.pause();
-      continue;
-    }
-    backoff.reset();
-    for (int i = 0; i < count; ++i)
-      done(static_cast<std::size_t>(finished_[static_cast<std::size_t>(i)]), statuses_[static_cast<std::size_t>(i)]);
+  int count = poll();
+  for (; count == 0; count = poll()) {
+    if (backoff.sleeping()) note_first_waiting(progress, owner);
+    backoff.pause();
   }
+  finished_.clear();
+  if (count == MPI_UNDEFINED) return {};  // no request is left
+  for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i)
+    finished_.push_back({static_cast<std::size_t>(places_[i]), statuses_[i]});
+  return finished_;
 }
 
 }  // namespace ep::exchange

@@ -166,12 +166,12 @@ void Windowed::run(const AllToAll& args, ProgressRecord& progress) {
       receive(peer, peer.first_place + p);
   send_more(remote);
   send_more(local);
-  requests_.drain(
-      progress, [this](std::size_t place) { return peers_[peer_of_place_[place]].rank; },
-      [&](std::size_t place, const MPI_Status& status) {
-        finish(place, status, progress);
-        send_more(peer_of_place_[place] < local_peers_ ? local : remote);
-      });
+  const auto rank_of = [this](std::size_t place) { return peers_[peer_of_place_[place]].rank; };
+  for (auto batch = requests_.wait(progress, rank_of); !batch.empty(); batch = requests_.wait(progress, rank_of)) {
+    for (const auto& [place, status] : batch) finish(place, status, progress);
+    send_more(remote);
+    send_more(local);
+  }
 }
 
 }  // namespace

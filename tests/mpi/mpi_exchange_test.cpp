@@ -1,5 +1,6 @@
 // What is particular to the mpi exchange: how messages are cut and paced, on made-up nodes. What every exchange must
 // do is in tests/conformance.
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -7,7 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "exchange/exchange.hpp"
-#include "traffic.hpp"
+#include "tests/mpi/traffic.hpp"
 
 namespace ep::exchange {
 namespace {
@@ -89,7 +90,8 @@ TEST_P(MpiExchangeTest, MovesOneDirectionalTraffic) {
 }
 
 TEST_P(MpiExchangeTest, MovesWholeFragmentsAndOneByteMoreOrLess) {
-  const std::int64_t fragment = GetParam().options.between_nodes.fragment_bytes;
+  const MpiOptions& options = GetParam().options;
+  const std::int64_t fragment = std::min(options.between_nodes.fragment_bytes, options.max_message_bytes);
   for (const std::int64_t fragments : {1, 2, 3})
     for (const std::int64_t more : {-1, 0, 1}) run(uniform_traffic(ranks_, fragments * fragment + more + 1), 1);
 }
@@ -113,7 +115,7 @@ TEST_P(MpiExchangeTest, FollowsOneAnotherWithoutABarrier) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Mpi, MpiExchangeTest, testing::ValuesIn(cases()),
-                         [](const auto& info) { return info.param.name; });
+                         [](const auto& of) { return of.param.name; });
 
 /// The code of what `work` throws; ok if nothing.
 template <class Work>
