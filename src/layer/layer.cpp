@@ -36,7 +36,8 @@ Layer::Layer(device::Device& device, exchange::Exchange& exchange, const LayerIn
 }
 
 ValueSource Layer::values() const {
-  return {input_.seed, input_.shape.combine_dtype != core::DType::f32};
+  const bool fp32 = input_.shape.dispatch_dtype == core::DType::f32 && input_.shape.combine_dtype == core::DType::f32;
+  return {input_.seed, !fp32};
 }
 
 void Layer::set_chunks(int chunks) {

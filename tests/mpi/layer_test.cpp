@@ -1,0 +1,185 @@
+// The whole layer on every rank: all strategies, dtypes and awkward shapes against the plan and the reference.
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "layer/executor.hpp"
+#include "layer/reference.hpp"
+#include "schedule/builder.hpp"
+#include "schedule/strategy.hpp"
+
+namespace ep::layer {
+namespace {
+
+constexpr int kAllTokens = 1 << 20;
+
+/// Passes everything on, then garbles the first row that came from elsewhere.
+class GarblingExchange : public exchange::Exchange {
+ public:
+  GarblingExchange(exchange::Exchange& inner, device::Device& device, int rank)
+      : inner_(inner), device_(device), rank_(rank) {}
+  [[nodiscard]] std::string_view name() const override { return inner_.name(); }
+  [[nodiscard]] std::string_view algorithm() const override { return inner_.algorithm(); }
+  void exchange_counts(std::span<const std::int32_t> send, std::span<std::int32_t> recv) override {
+    inner_.exchange_counts(send, recv);
+  }
+  void all_to_all(device::Stream& comm, const exchange::AllToAll& args) override {
+    inner_.all_to_all(comm, args);
+    for (std::size_t peer = 0; peer < args.recv_rows.size(); ++peer) {
+      if (static_cast<int>(peer) == rank_ || args.recv_rows[peer] == 0) continue;
+      device_.fill(comm, args.recv + args.recv_offsets[peer] * args.row_bytes, 0x3f, args.row_bytes);
+      return;
+    }
+  }
+
+ private:
+  exchange::Exchange& inner_;
+  device::Device& device_;
+  int rank_;
+};
+
+struct Case {
+  std::string name;
+  std::string routing;
+  std::int64_t tokens;  // of the whole job
+  int experts;
+  int topk;
+  plan::LayerShape shape;
+};
+
+std::ostream& operator<<(std::ostream& stream, const Case& c) {
+  return stream << c.name;
+}
+
+class LayerTest : public ::testing::TestWithParam<Case> {
+ protected:
+  LayerTest()
+      : ranks_(communicator_.size()),
+        placement_(placement::make_placement("block", GetParam().experts, ranks_)),
+        topology_(placement::block_topology(ranks_, ranks_)),
+        routing_(
+            routing::generate(GetParam().routing, {GetParam().tokens, GetParam().topk, GetParam().experts, 7, {}})) {
+    // Every fifth token loses a copy, every seventh all of them.
+    for (std::int64_t token = 0; token < routing_.tokens; ++token) {
+      const auto first = static_cast<std::size_t>(token * routing_.topk);
+      if (token % 5 == 0) routing_.expert_ids[first] = routing::kMasked;
+      for (std::size_t k = 0; token % 7 == 0 && k < static_cast<std::size_t>(routing_.topk); ++k) {
+        routing_.expert_ids[first + k] = routing::kMasked;
+      }
+    }
+  }
+
+  Layer make_layer(exchange::Exchange& exchange, int max_chunks) {
+    return Layer(*device_, exchange,
+                 {routing_, placement_, topology_, GetParam().shape, 3, communicator_.rank(), max_chunks});
+  }
+
+  [[nodiscard]] plan::Plan plan(int chunks) const { return plan::make_plan(routing_, placement_, topology_, chunks); }
+
+  mpi::Communicator communicator_ = mpi::Communicator::world();
+  int ranks_;
+  placement::Placement placement_;
+  placement::Topology topology_;
+  routing::Routing routing_;
+  std::unique_ptr<device::Device> device_ = device::make_cpu_device(1);
+  std::unique_ptr<exchange::Exchange> exchange_ = exchange::make_mpi_exchange(communicator_, {});
+};
+
+using core::DType;
+
+INSTANTIATE_TEST_SUITE_P(
+    Cases, LayerTest,
+    ::testing::Values(Case{"fp32", "uniform", 61, 6, 2, {48, 24, 16, DType::f32, DType::f32}},
+                      Case{"bf16", "lognormal:1.2", 61, 6, 2, {48, 24, 16, DType::bf16, DType::bf16}},
+                      Case{"mixed", "zipf:1", 40, 9, 3, {40, 16, 0, DType::bf16, DType::f32}},
+                      Case{"few_experts", "uniform", 30, 2, 2, {32, 16, 8, DType::f32, DType::f32}},
+                      Case{"few_tokens", "stride", 2, 5, 1, {32, 16, 8, DType::f32, DType::f32}}),
+    [](const auto& parameter) { return parameter.param.name; });
+
+TEST_P(LayerTest, EveryStrategyMatchesPlanAndReference) {
+  Layer layer = make_layer(*exchange_, 1);
+  Executor executor(layer);
+  for (const char* strategy : {"sequential", "overlapped", "overlapped"}) {
+    const auto schedule = schedule::build(schedule::parse_strategy(strategy), plan(1), GetParam().shape);
+    layer.set_chunks(1);
+    executor.run(schedule, Phase::whole);
+    const Verdict verdict = check(layer, kAllTokens);
+    EXPECT_TRUE(verdict.passed) << strategy << ": " << verdict.complaint;
+    const std::int64_t own = routing::first_token(routing_.tokens, ranks_, communicator_.rank() + 1) -
+                             routing::first_token(routing_.tokens, ranks_, communicator_.rank());
+    EXPECT_EQ(verdict.tokens_checked, own);
+  }
+}
+
+TEST_P(LayerTest, ChunksGiveTheSameResult) {
+  Layer layer = make_layer(*exchange_, 3);
+  Executor executor(layer);
+  const plan::Plan chunked = plan(3);
+  schedule::Builder builder(chunked, layer.input().shape, "three chunks", false);
+  for (int chunk = 0; chunk < 3; ++chunk) builder.bucket(chunk);
+  builder.exchange_counts();
+  for (int chunk = 0; chunk < 3; ++chunk) {
+    builder.pack(chunk);
+    builder.dispatch(chunk);
+  }
+  builder.shared(0, 1);
+  for (int chunk = 0; chunk < 3; ++chunk) {
+    builder.experts(chunk);
+    builder.combine(chunk);
+  }
+  for (int chunk = 0; chunk < 3; ++chunk) builder.reduce(chunk);
+  const schedule::Schedule schedule = builder.finish();
+  layer.set_chunks(3);
+  executor.run(schedule, Phase::whole);
+  const Verdict verdict = check(layer, kAllTokens);
+  EXPECT_TRUE(verdict.passed) << verdict.complaint;
+}
+
+TEST_P(LayerTest, EitherSideAloneLeavesTheResultRight) {
+  Layer layer = make_layer(*exchange_, 1);
+  Executor executor(layer);
+  const auto schedule = schedule::build(schedule::parse_strategy("overlapped"), plan(1), GetParam().shape);
+  executor.run(schedule, Phase::whole);
+  for (const auto& span : executor.run(schedule, Phase::compute_alone)) EXPECT_EQ(span.lane, schedule::Lane::compute);
+  for (const auto& span : executor.run(schedule, Phase::comm_alone)) EXPECT_NE(span.lane, schedule::Lane::compute);
+  executor.run(schedule, Phase::compute_alone);
+  EXPECT_TRUE(check(layer, kAllTokens).passed);
+}
+
+TEST_P(LayerTest, SpansFollowTheSchedule) {
+  Layer layer = make_layer(*exchange_, 1);
+  Executor executor(layer);
+  const auto schedule = schedule::build(schedule::parse_strategy("sequential"), plan(1), GetParam().shape);
+  const std::vector<schedule::Span> spans = executor.run(schedule, Phase::whole);
+  ASSERT_EQ(spans.size(), schedule.ops.size());
+  for (std::size_t op = 0; op < spans.size(); ++op) {
+    EXPECT_EQ(spans[op].op, static_cast<int>(op));
+    EXPECT_LE(spans[op].start_us, spans[op].end_us);
+    if (op > 0) {
+      EXPECT_GE(spans[op].start_us, spans[op - 1].end_us) << schedule.ops[op].name;
+    }
+  }
+}
+
+TEST_P(LayerTest, CheckFindsOneWrongRow) {
+  if (ranks_ == 1) GTEST_SKIP() << "nothing travels";
+  GarblingExchange garbling(*exchange_, *device_, communicator_.rank());
+  Layer layer = make_layer(garbling, 1);
+  Executor executor(layer);
+  const auto schedule = schedule::build(schedule::parse_strategy("sequential"), plan(1), GetParam().shape);
+  executor.run(schedule, Phase::whole);
+  const Verdict verdict = check(layer, kAllTokens);
+  std::int64_t returned = 0;
+  for (int peer = 0; peer < ranks_; ++peer) {
+    const std::int64_t rows = layer.chunks().front().send_rows[static_cast<std::size_t>(peer)];
+    if (peer != communicator_.rank()) returned += rows;
+  }
+  if (returned > 0) {
+    EXPECT_FALSE(verdict.passed);
+  }
+}
+
+}  // namespace
+}  // namespace ep::layer
