@@ -103,7 +103,7 @@ schedule::Lane read_lane(const std::string& name) {
   throw std::runtime_error("no stream is called '" + name + "'");
 }
 
-measure::Span read_span(const Json& json) {
+schedule::Span read_span(const Json& json) {
   return {.rank = json.at("rank"),
           .lane = read_lane(json.at("stream")),
           .op = json.at("step"),
@@ -149,8 +149,8 @@ Row read_row(const Json& json) {
     row.check = {.passed = check.at("passed"),
                  .max_relative_error = number(check.at("max_relative_error")),
                  .tokens_checked = check.at("tokens_checked")};
-  row.measured_spans = list<measure::Span>(json.at("timeline").at("measured"), read_span);
-  row.predicted_spans = list<measure::Span>(json.at("timeline").at("predicted"), read_span);
+  row.measured_spans = list<schedule::Span>(json.at("timeline").at("measured"), read_span);
+  row.predicted_spans = list<schedule::Span>(json.at("timeline").at("predicted"), read_span);
   return row;
 }
 

@@ -103,10 +103,10 @@ Json check_json(const Row& row) {
           {"tokens_checked", row.check.tokens_checked}};
 }
 
-Json spans_json(const std::vector<measure::Span>& spans) {
+Json spans_json(const std::vector<schedule::Span>& spans) {
   if (spans.empty()) return nullptr;
   Json result = Json::array();
-  for (const measure::Span& span : spans)
+  for (const schedule::Span& span : spans)
     result.push_back({{"rank", span.rank},
                       {"stream", schedule::name_of(span.lane)},
                       {"step", span.op},

@@ -14,7 +14,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 using measure::Row;
-using measure::Span;
+using schedule::Span;
 
 constexpr int kMeasured = 1;  // process ids: the two halves of the picture
 constexpr int kPredicted = 2;
