@@ -1,5 +1,6 @@
 #include "bench/options.hpp"
 
+#include <algorithm>
 #include <limits>
 
 #include <fmt/format.h>
@@ -40,7 +41,8 @@ std::vector<std::string> split(std::string_view list, char separator) {
 exchange::Window parse_window(std::string_view word, std::string_view field, exchange::Window defaults) {
   if (word.empty()) return defaults;
   const std::vector<std::string> parts = split(word, 'x');
-  require(parts.size() <= 2, field, word, "wanted FRAGMENT or FRAGMENTxIN_FLIGHT");
+  const bool whole = std::none_of(parts.begin(), parts.end(), [](const std::string& part) { return part.empty(); });
+  require(parts.size() <= 2 && whole, field, word, "wanted FRAGMENT or FRAGMENTxIN_FLIGHT");
   defaults.fragment_bytes = core::parse_size(parts[0], field);
   if (parts.size() == 2) defaults.in_flight = parse_int(parts[1], field, 0);
   return defaults;
@@ -63,7 +65,8 @@ plan::LayerShape parse_shape(const RunOptions& options) {
 }  // namespace
 
 void declare(CLI::App& command, RunOptions& o) {
-  command.option_defaults()->always_capture_default();
+  // The last one holds: a script's defaults can be overridden behind it.
+  command.option_defaults()->always_capture_default()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   const std::string layer = "Layer";
   command
       .add_option("--tokens", o.tokens, "tokens per rank; the first N*R of a routing file (K, M, G: powers of 1024)")
@@ -146,7 +149,8 @@ RunConfig resolve(const RunOptions& o) {
 measure::Values values_of(const RunOptions& o) {
   const auto window = [](const exchange::Window& w) { return fmt::format("{}x{}", w.fragment_bytes, w.in_flight); };
   const RunConfig config = resolve(o);
-  return {{"tokens", o.tokens},
+  const bool whole_file = routing::is_file(o.routing) && !o.tokens_given;
+  return {{"tokens", whole_file ? "all of the file" : o.tokens},
           {"hidden", o.hidden},
           {"ffn", o.ffn},
           {"shared-ffn", o.shared_ffn},

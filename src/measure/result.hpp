@@ -13,8 +13,6 @@
 
 namespace ep::measure {
 
-using schedule::Span;
-
 /// The resource that decides a duration: "rank 3 egress", "node 0 memory", "compute".
 struct Bottleneck {
   std::string resource;    // "egress", "ingress", "node memory", "node egress", "node ingress", "compute", "memory"
@@ -86,8 +84,8 @@ struct Row {
   std::vector<RankResult> per_rank;
   std::vector<StepResult> steps;
   CheckResult check;
-  std::vector<Span> measured_spans;  // of the iteration nearest the median, for --trace
-  std::vector<Span> predicted_spans;
+  std::vector<schedule::Span> measured_spans;  // of the iteration nearest the median, for --trace
+  std::vector<schedule::Span> predicted_spans;
 };
 
 /// The row's status, never better than its check allows.

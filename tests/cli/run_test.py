@@ -1,0 +1,186 @@
+"""Runs `epbench run` under mpirun as a user would: results, documents, exit codes, bad input.
+
+Usage: run_test.py EPBENCH SCHEMA MPIRUN...
+"""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+
+EPBENCH, SCHEMA, MPIRUN = sys.argv[1], sys.argv[2], sys.argv[3:]
+SMALL = ["--tokens", "24", "--hidden", "64", "--ffn", "32", "--shared-ffn", "32", "--experts", "7", "--topk", "2",
+         "-w", "1", "-n", "4", "--time-limit", "0.2"]
+
+
+def run(arguments, ranks=2, cwd=None):
+    command = MPIRUN + ["-n", str(ranks), EPBENCH, "run"] + arguments
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120, check=False)
+
+
+def expert_rank(expert, experts, ranks):
+    return expert * ranks // experts
+
+
+class Folder(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def write(self, name, content):
+        with open(self.path(name), "wb") as file:
+            file.write(content if isinstance(content, bytes) else content.encode())
+        return self.path(name)
+
+    def report(self, arguments, ranks=2):
+        done = run(arguments + ["--json", self.path("out.json")], ranks)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        with open(self.path("out.json"), encoding="utf-8") as file:
+            return json.load(file)
+
+
+class Results(Folder):
+    def test_any_rank_count(self):
+        for ranks in (1, 2, 3, 5, 8):
+            with self.subTest(ranks=ranks):
+                report = self.report(SMALL, ranks)
+                self.assertEqual([row["strategy"] for row in report["rows"]], ["sequential", "overlapped"])
+                for row in report["rows"]:
+                    self.assertEqual(row["status"], "ok")
+                    self.assertTrue(row["check"]["passed"])
+                    self.assertGreater(row["median_us"], 0)
+                    self.assertGreater(row["predicted_us"], 0)
+                    error = 100 * (row["predicted_us"] - row["median_us"]) / row["median_us"]
+                    self.assertAlmostEqual(row["error_percent"], error, places=2)
+
+    def test_bytes_equal_an_independent_count(self):
+        tokens = [[(3 * t + 5 * k) % 7 for k in range(2)] for t in range(61)]
+        tokens[4] = [2, -1]
+        tokens[60] = [-1, -1]
+        routing = self.write("routing.jsonl", "".join(json.dumps(row) + "\n" for row in tokens))
+        for ranks in (1, 3):
+            report = self.report(SMALL[2:] + ["--routing", routing], ranks)
+            copies = remote = pairs = 0
+            for token, experts in enumerate(tokens):
+                home = token * ranks // len(tokens)
+                targets = [expert_rank(e, 7, ranks) for e in experts if e >= 0]
+                copies += len(targets)
+                remote += sum(target != home for target in targets)
+                pairs += len(set(targets))
+            counted = report["rows"][0]["bytes"]["dispatch"]
+            self.assertEqual(counted["useful"], copies * 64 * 2)
+            self.assertEqual(counted["wire_rank"], remote * 64 * 2)
+            self.assertEqual(counted["logical_rank"], pairs * 64 * 2)
+            self.assertEqual(counted["wire_node"], 0)
+
+    def test_same_seed_same_routing_on_any_number_of_ranks(self):
+        hashes = {self.report(["--tokens", str(24 // ranks)] + SMALL[2:] + ["--seed", "5"], ranks)["provenance"]["routing_hash"]
+                  for ranks in (1, 2, 3)}
+        self.assertEqual(len(hashes), 1)
+
+    def test_launches_are_merged(self):
+        report = self.report(SMALL + ["--launches", "2"])
+        for row in report["rows"]:
+            self.assertEqual(row["launches"], 2)
+            self.assertTrue(row["check"]["passed"])
+
+    def test_algorithms_dtypes_and_placements(self):
+        for extra in (["--exchange-algorithm", "ialltoallv"], ["--dispatch-dtype", "fp32", "--combine-dtype", "fp32"],
+                      ["--placement", "round-robin"], ["--window-in-node", "256x1"], ["--shared-ffn", "0"],
+                      ["--strategy", "overlapped"]):
+            with self.subTest(extra=extra):
+                self.assertTrue(all(row["check"]["passed"] for row in self.report(SMALL + extra, 3)["rows"]))
+
+
+class Documents(Folder):
+    def test_json_follows_its_schema(self):
+        try:
+            import jsonschema
+        except ImportError:
+            self.skipTest("python3-jsonschema is not installed")
+        with open(SCHEMA, encoding="utf-8") as file:
+            schema = json.load(file)
+        for ranks in (1, 2):
+            jsonschema.validate(self.report(SMALL, ranks), schema)
+
+    def test_csv_and_trace(self):
+        done = run(SMALL + ["--csv", self.path("out.csv"), "--trace", self.path("trace.json")])
+        self.assertEqual(done.returncode, 0, done.stderr)
+        with open(self.path("out.csv"), encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        self.assertEqual([row["strategy"] for row in rows], ["sequential", "overlapped"])
+        with open(self.path("trace.json"), encoding="utf-8") as file:
+            self.assertTrue(json.load(file)["traceEvents"])
+
+    def test_table_goes_to_stdout_alone(self):
+        done = run(SMALL)
+        self.assertIn("overlapped", done.stdout)
+        self.assertIn("bottleneck", done.stdout)
+        self.assertNotIn("bottleneck", done.stderr)
+
+    def test_help_shows_defaults(self):
+        done = subprocess.run([EPBENCH, "run", "--help"], capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual(done.returncode, 0)
+        for word in ("--tokens", "=512", "--routing", "lognormal:0.45"):
+            self.assertIn(word, done.stdout)
+
+
+class BadInput(Folder):
+    def rejects(self, arguments, *fragments, ranks=2):
+        with self.subTest(arguments=arguments):
+            done = run(arguments + ["--json", self.path("out.json")], ranks)
+            self.assertEqual(done.returncode, 6, done.stderr)
+            lines = [line for line in done.stderr.splitlines() if line.startswith("epbench:")]
+            self.assertEqual(len(lines), 1, done.stderr)
+            for fragment in fragments:
+                self.assertIn(fragment, lines[0])
+            self.assertFalse(os.path.exists(self.path("out.json")))
+
+    def test_options(self):
+        self.rejects(["--nonsense"], "--nonsense")
+        self.rejects(["--tokens", "0"], "--tokens", "0")
+        self.rejects(["--tokens", "99999999999G"], "--tokens", "99999999999")
+        self.rejects(["--tokens", "64G"], "--tokens")
+        self.rejects(["--hidden", "-4"], "--hidden", "-4")
+        self.rejects(["--topk", "9", "--experts", "8"], "9", "8")
+        self.rejects(["--strategy", "sequential,fast"], "--strategy", "fast")
+        self.rejects(["--exchange-algorithm", "magic"], "--exchange-algorithm", "magic")
+        self.rejects(["--window-in-node", "12x"], "--window-in-node", "12x")
+        self.rejects(["--dispatch-dtype", "int4"], "--dispatch-dtype", "int4")
+        self.rejects(["--time-limit", "0"], "--time-limit", "0")
+        self.rejects(["--routing", "lognormal:x"], "lognormal", "x")
+        self.rejects(["--placement", "/nowhere.json"], "/nowhere.json")
+        self.rejects(["--hidden", "64M", "--tokens", "64K"], "memory")
+
+    def test_routing_files(self):
+        self.rejects(["--routing", self.path("missing.npy")], "missing.npy")
+        self.rejects(["--routing", self.write("short.npy", b"\x93NUMPY")], "short.npy")
+        self.rejects(["--routing", self.write("bad.jsonl", "[0, 1]\n[0, 0]\n")], "bad.jsonl")
+        self.rejects(["--routing", self.write("range.jsonl", "[0, 99]\n"), "--experts", "8"], "range.jsonl", "99")
+        self.rejects(["--routing", self.write("text.jsonl", "[0, \"a\"]\n")], "text.jsonl")
+        self.rejects(["--routing", self.write("few.jsonl", "[0, 1]\n"), "--tokens", "8"], "few.jsonl")
+
+    def test_output_that_cannot_be_written(self):
+        done = run(SMALL + ["--json", self.path("no/such/folder.json")])
+        self.assertEqual(done.returncode, 6, done.stderr)
+        self.assertIn("no/such/folder.json", done.stderr)
+
+    def test_ranks_given_different_arguments(self):
+        one = ["-n", "1", EPBENCH, "run", "--tokens", "8"]
+        other = ["-n", "1", EPBENCH, "run", "--tokens", "16"]
+        done = subprocess.run(MPIRUN + one + [":"] + other, capture_output=True, text=True, timeout=120, check=False)
+        self.assertEqual(done.returncode, 6, done.stderr)
+        lines = [line for line in done.stderr.splitlines() if line.startswith("epbench:")]
+        self.assertEqual(len(lines), 1, done.stderr)
+        self.assertIn("--tokens", lines[0])
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1], verbosity=2)
