@@ -2,8 +2,8 @@
 
 #include <benchmark/benchmark.h>
 
-#include "copy_ceiling.hpp"
-#include "pack_case.hpp"
+#include "bench/micro/copy_ceiling.hpp"
+#include "bench/micro/pack_case.hpp"
 #include "plan/plan.hpp"
 
 // Ordering the copies beside packing them: what is spent on deciding must be little beside what is spent on moving.

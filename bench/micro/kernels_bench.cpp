@@ -4,11 +4,11 @@
 
 #include <benchmark/benchmark.h>
 
-#include "copy_ceiling.hpp"
+#include "bench/micro/copy_ceiling.hpp"
+#include "bench/micro/sample_traffic.hpp"
 #include "kernels/reduce.hpp"
 #include "kernels/regroup.hpp"
 #include "kernels/swiglu.hpp"
-#include "sample_traffic.hpp"
 
 // The other row kernels beside a copy of as many bytes. Memory is what should bind all of them.
 namespace {

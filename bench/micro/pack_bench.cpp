@@ -3,8 +3,8 @@
 
 #include <benchmark/benchmark.h>
 
-#include "copy_ceiling.hpp"
-#include "pack_case.hpp"
+#include "bench/micro/copy_ceiling.hpp"
+#include "bench/micro/pack_case.hpp"
 
 // Pack beside a streaming copy of as many bytes, and where streaming stores begin to pay: `then_copied` reads the
 // packed rows once more, as an exchange through shared memory does.

@@ -2,9 +2,9 @@
 #include <cstdint>
 #include <cstring>
 
+#include "bench/micro/sample_traffic.hpp"
 #include "device/device.hpp"
 #include "kernels/pack.hpp"
-#include "sample_traffic.hpp"
 
 namespace ep::bench {
 

@@ -39,7 +39,8 @@ class Measured {
 
 Json values_json(const measure::Values& values) {
   Json result = Json::object();
-  for (const auto& [name, value] : values) std::visit([&](const auto& typed) { result[name] = typed; }, value);
+  for (const auto& [name, value] : values)
+    std::visit([&, &key = name](const auto& typed) { result[key] = typed; }, value);
   return result;
 }
 
