@@ -50,13 +50,13 @@ std::int64_t layer_to_read(const NpyHeader& header, const std::string& path, std
 
 /// The bits of one element, its sign extended.
 std::uint64_t element_bits(const NpyHeader& header, const char* bytes) {
-  const std::size_t size = header.element_bytes;
-  std::uint64_t bits = 0;
-  for (std::size_t i = 0; i < size; ++i) {
-    bits = bits << 8 | static_cast<unsigned char>(bytes[header.big_endian ? i : size - 1 - i]);
-  }
-  const std::uint64_t sign = std::uint64_t{1} << (8 * size - 1);
-  return header.is_signed ? (bits ^ sign) - sign : bits;
+  const auto byte = [&](std::size_t place) {  // 0: the most significant
+    return static_cast<unsigned char>(bytes[header.big_endian ? place : header.element_bytes - 1 - place]);
+  };
+  const bool negative = header.is_signed && byte(0) >= 0x80;
+  std::uint64_t bits = negative ? ~std::uint64_t{0} : 0;
+  for (std::size_t i = 0; i < header.element_bytes; ++i) bits = bits << 8 | byte(i);
+  return bits;
 }
 
 std::int32_t to_id(const NpyHeader& header, std::uint64_t bits, const std::string& path, std::int64_t token,
