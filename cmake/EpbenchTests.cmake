@@ -7,7 +7,7 @@ function(ep_add_unit_test name)
   # A list does not survive gtest_discover_tests. One label does, and `ctest -L` takes patterns: both words find it.
   list(PREPEND arg_LABELS unit)
   list(JOIN arg_LABELS "." labels)
-  gtest_discover_tests(${name} TEST_PREFIX ${name}. DISCOVERY_TIMEOUT 60
+  gtest_discover_tests(${name} TEST_PREFIX ${name}. NO_PRETTY_VALUES DISCOVERY_TIMEOUT 60
     PROPERTIES LABELS "${labels}" TIMEOUT 120)
 endfunction()
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <sched.h>
 #include <sys/prctl.h>
 #include <thread>
 
@@ -11,27 +10,24 @@
 namespace ep::exchange {
 namespace {
 
-constexpr double kEagerUs = 30;  // a small message within a node takes less
-constexpr int kLongestSleepUs = 50;
+constexpr double kShareOfWait = 1.0 / 16;
+constexpr double kLongestSleepUs = 50;
 
 /// Linux rounds sleeps up by the thread's timer slack, 50 us unless told otherwise.
-void sleep(int microseconds) {
-  thread_local const bool precise = prctl(PR_SET_TIMERSLACK, 1000UL, 0UL, 0UL, 0UL) == 0;
-  (void)precise;
-  std::this_thread::sleep_for(std::chrono::microseconds(microseconds));
+void sleep(double microseconds) {
+  thread_local const int precise = prctl(PR_SET_TIMERSLACK, 1000UL, 0UL, 0UL, 0UL);
+  static_cast<void>(precise);
+  std::this_thread::sleep_for(std::chrono::duration<double, std::micro>(microseconds));
 }
 
 }  // namespace
 
 void Backoff::pause() {
   const double now = core::now_us();
-  if (idle_since_us_ < 0) idle_since_us_ = now;
-  if (now - idle_since_us_ < kEagerUs) {
-    sched_yield();
-    return;
-  }
-  sleep_us_ = std::min(sleep_us_ + 5, kLongestSleepUs);
-  sleep(sleep_us_);
+  if (since_us_ < 0) since_us_ = now;
+  const double waited = now - since_us_;
+  sleeping_ = waited >= poll_us_;
+  if (sleeping_) sleep(std::min(waited * kShareOfWait, kLongestSleepUs));
 }
 
 }  // namespace ep::exchange

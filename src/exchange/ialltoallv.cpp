@@ -3,6 +3,7 @@
 
 #include <climits>
 
+#include "exchange/pairing.hpp"
 #include "exchange/requests.hpp"
 #include "exchange/transport.hpp"
 
@@ -34,7 +35,10 @@ int as_int(std::int64_t value) {
 class Ialltoallv : public Transport {
  public:
   Ialltoallv(mpi::Communicator communicator, const MpiOptions& options)
-      : communicator_(std::move(communicator)), max_message_bytes_(options.max_message_bytes) {}
+      : communicator_(std::move(communicator)),
+        max_message_bytes_(options.max_message_bytes),
+        poll_us_(remote_order(communicator_.rank(), options.node_of_rank).empty() ? kPollWithinNodeUs
+                                                                                  : kPollBetweenNodesUs) {}
 
   [[nodiscard]] std::string_view algorithm() const override { return "ialltoallv"; }
   void run(const AllToAll& args, ProgressRecord& progress) override;
@@ -58,6 +62,7 @@ class Ialltoallv : public Transport {
 
   mpi::Communicator communicator_;
   std::int64_t max_message_bytes_;
+  double poll_us_;
   core::UniqueHandle<TypePolicy> row_type_;
   std::int64_t row_bytes_ = 0;
   std::int64_t max_rows_ = 0;  // a message
@@ -122,7 +127,8 @@ void Ialltoallv::run(const AllToAll& args, ProgressRecord& progress) {
   requests_.reset(1 + tail_.size());
   start(args);
   const auto rank_of = [this](std::size_t place) { return place == 0 ? -1 : tail_[place - 1].rank; };
-  for (auto batch = requests_.wait(progress, rank_of); !batch.empty(); batch = requests_.wait(progress, rank_of)) {
+  for (auto batch = requests_.wait(poll_us_, progress, rank_of); !batch.empty();
+       batch = requests_.wait(poll_us_, progress, rank_of)) {
     for (const auto& [place, status] : batch) {
       if (place == 0) continue;  // the collective does not say how far it is
       const Piece& piece = tail_[place - 1];

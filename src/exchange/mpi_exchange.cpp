@@ -58,7 +58,7 @@ class MpiExchange : public Exchange {
     mpi::check_mpi(MPI_Ialltoall(send.data(), per_peer, MPI_INT32_T, recv.data(), per_peer, MPI_INT32_T, counts_.get(),
                                  &requests[0]));
     ProgressRecord unwatched;
-    while (!requests.wait(unwatched, [](std::size_t) { return -1; }).empty()) {
+    while (!requests.wait(kPollWithinNodeUs, unwatched, [](std::size_t) { return -1; }).empty()) {
     }
   }
 

@@ -1,6 +1,5 @@
 #include "exchange/requests.hpp"
 
-#include "exchange/backoff.hpp"
 #include "mpi/communicator.hpp"
 
 namespace ep::exchange {
@@ -30,9 +29,9 @@ void Requests::note_first_waiting(ProgressRecord& progress, const std::function<
   }
 }
 
-std::span<const Requests::Finished> Requests::wait(ProgressRecord& progress,
+std::span<const Requests::Finished> Requests::wait(double poll_us, ProgressRecord& progress,
                                                    const std::function<int(std::size_t)>& owner) {
-  Backoff backoff;
+  Backoff backoff(poll_us);
   int count = poll();
   for (; count == 0; count = poll()) {
     if (backoff.sleeping()) note_first_waiting(progress, owner);

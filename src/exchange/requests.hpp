@@ -4,6 +4,12 @@
 #include <span>
 #include <vector>
 
+<<<<<<< HEAD
+=======
+#include <mpi.h>
+
+#include "exchange/backoff.hpp"
+>>>>>>> mpi
 #include "exchange/progress_record.hpp"
 #include "mpi/communicator.hpp"
 
@@ -23,8 +29,10 @@ class Requests {
   [[nodiscard]] bool empty(std::size_t place) const { return requests_[place] == MPI_REQUEST_NULL; }
 
   /// Blocks until some have finished, whose places are then empty; none when no place was in use. Valid until the next
-  /// call. `owner(place)` is the rank a request waits for, -1 for no particular one. Throws Error (communication).
-  std::span<const Finished> wait(ProgressRecord& progress, const std::function<int(std::size_t)>& owner);
+  /// call. Sleeps between polls after `poll_us` (backoff.hpp). `owner(place)` is the rank a request waits for, -1 for
+  /// no particular one. Throws Error (communication).
+  std::span<const Finished> wait(double poll_us, ProgressRecord& progress,
+                                 const std::function<int(std::size_t)>& owner);
 
  private:
   int poll();

@@ -27,12 +27,16 @@ struct Peer {
   int rank = 0;
   const Window* window = nullptr;
   std::int64_t fragment_bytes = 0;
-  std::size_t first_place = 0;  // of its requests: ahead + 1 receives, then `ahead` sends
+  std::size_t first_place = 0;  // of its requests: receives, then sends
   Flow<const std::byte> send;
   Flow<std::byte> recv;
 
-  [[nodiscard]] std::size_t receive_places() const { return static_cast<std::size_t>(window->ahead) + 1; }
-  [[nodiscard]] std::size_t places() const { return receive_places() + static_cast<std::size_t>(window->ahead); }
+  /// A receive more than the partner may be ahead, so that one is always posted for what it sends next.
+  [[nodiscard]] std::size_t receive_places() const { return places_for(recv.size_bytes, window->ahead + 1); }
+  [[nodiscard]] std::size_t places() const { return receive_places() + places_for(send.size_bytes, window->ahead); }
+  [[nodiscard]] std::size_t places_for(std::int64_t size_bytes, std::int64_t most) const {
+    return static_cast<std::size_t>(std::min(most, (size_bytes + fragment_bytes - 1) / fragment_bytes));
+  }
 
   /// The step between two ranks: fragment k goes out once fragment k - ahead has come in, so that both directions
   /// share the line evenly, until the partner has no more to send.
@@ -64,6 +68,7 @@ class Windowed : public Transport {
   void receive(Peer& peer, std::size_t place);
   void send(Peer& peer, std::size_t place);
   void send_more(std::span<Peer> tier);
+  std::span<const Requests::Finished> wait(ProgressRecord& progress);
   void finish(std::size_t place, const MPI_Status& status, ProgressRecord& progress);
 
   mpi::Communicator communicator_;
@@ -152,6 +157,14 @@ void Windowed::finish(std::size_t place, const MPI_Status& status, ProgressRecor
   if (!peer.recv.all_started()) receive(peer, place);
 }
 
+std::span<const Requests::Finished> Windowed::wait(ProgressRecord& progress) {
+  const auto first_remote = peers_.begin() + static_cast<std::ptrdiff_t>(local_peers_);
+  const bool local_open =
+      std::any_of(peers_.begin(), first_remote, [](const Peer& peer) { return peer.send.open() || peer.recv.open(); });
+  return requests_.wait(local_open ? kPollWithinNodeUs : kPollBetweenNodesUs, progress,
+                        [this](std::size_t place) { return peers_[peer_of_place_[place]].rank; });
+}
+
 void Windowed::run(const AllToAll& args, ProgressRecord& progress) {
   peers_.clear();
   add_peers(args, local_, options_.in_node);
@@ -162,12 +175,10 @@ void Windowed::run(const AllToAll& args, ProgressRecord& progress) {
   const std::span<Peer> remote = std::span(peers_).subspan(local_peers_);
 
   for (Peer& peer : peers_)
-    for (std::size_t p = 0; p < peer.receive_places() && !peer.recv.all_started(); ++p)
-      receive(peer, peer.first_place + p);
+    for (std::size_t p = 0; p < peer.receive_places(); ++p) receive(peer, peer.first_place + p);
   send_more(remote);
   send_more(local);
-  const auto rank_of = [this](std::size_t place) { return peers_[peer_of_place_[place]].rank; };
-  for (auto batch = requests_.wait(progress, rank_of); !batch.empty(); batch = requests_.wait(progress, rank_of)) {
+  for (auto batch = wait(progress); !batch.empty(); batch = wait(progress)) {
     for (const auto& [place, status] : batch) finish(place, status, progress);
     send_more(remote);
     send_more(local);
