@@ -4,12 +4,6 @@
 #include <span>
 #include <vector>
 
-<<<<<<< HEAD
-=======
-#include <mpi.h>
-
-#include "exchange/backoff.hpp"
->>>>>>> mpi
 #include "exchange/progress_record.hpp"
 #include "mpi/communicator.hpp"
 
