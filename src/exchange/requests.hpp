@@ -4,6 +4,7 @@
 #include <span>
 #include <vector>
 
+#include "exchange/backoff.hpp"
 #include "exchange/progress_record.hpp"
 #include "mpi/communicator.hpp"
 
