@@ -93,7 +93,8 @@ void declare(CLI::App& command, RunOptions& o) {
   command.add_option("--placement", o.placement, "expert to rank: block, round-robin or a JSON file")->group(routing);
   command.add_option("--seed", o.seed, "of routing, weights and tokens")->group(routing);
   const std::string where = "Back end";
-  command.add_option("--strategy", o.strategy, "comma-separated: sequential, overlapped")->group(where);
+  command.add_option("--strategy", o.strategy, "comma-separated: sequential, overlapped, chunked:N, two-batch; or all")
+      ->group(where);
   command.add_option("--device", o.device, "auto, cpu")->group(where);
   command.add_option("--exchange", o.exchange, "mpi")->group(where);
   command.add_option("--exchange-algorithm", o.algorithm, "windowed, ialltoallv")->group(where);
@@ -136,7 +137,9 @@ RunConfig resolve(const RunOptions& o) {
   require(o.threads >= 0, "--threads", std::to_string(o.threads), "wanted 0 or more");
   require(o.device == "auto" || o.device == "cpu", "--device", o.device, "wanted auto or cpu");
   require(o.exchange == "mpi", "--exchange", o.exchange, "wanted mpi");
-  config.strategies = split(o.strategy, ',');
+  config.strategies = o.strategy == "all"
+                          ? std::vector<std::string>{"sequential", "overlapped", "chunked:2", "chunked:4", "two-batch"}
+                          : split(o.strategy, ',');
   for (const std::string& strategy : config.strategies) schedule::parse_strategy(strategy);
   config.mpi.algorithm = o.algorithm;
   require(o.algorithm == "windowed" || o.algorithm == "ialltoallv", "--exchange-algorithm", o.algorithm,

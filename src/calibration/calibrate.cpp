@@ -58,7 +58,8 @@ class LayerRuns {
             const CalibrationInput& input)
       : device_(device), exchange_(exchange), communicator_(communicator), input_(input) {}
 
-  void run(std::int64_t tokens) {
+  /// Returns how long the iterations took, which grows with the tokens; setting up does not.
+  double run(std::int64_t tokens) {
     const routing::Routing routing =
         routing::generate("uniform", {tokens, input_.topk, input_.placement.experts(), input_.seed + 1, {}});
     layer::Layer layer(
@@ -67,6 +68,7 @@ class LayerRuns {
     layer::Executor executor(layer);
     const plan::Plan plan = plan::make_plan(routing, input_.placement, input_.topology, 1);
     const schedule::Schedule schedule = schedule::build({"sequential", 1}, plan, input_.shape);
+    const double start = core::now_us();
     executor.run(schedule, layer::Phase::whole);
     std::map<int, std::vector<double>> samples;
     for (int i = 0; i < kRepeats; ++i) {
@@ -77,6 +79,7 @@ class LayerRuns {
     }
     for (const schedule::Operation& op : schedule.ops) record(op, slowest_median(samples[op.id]));
     measure_interference(layer, schedule, samples);
+    return core::now_us() - start;
   }
 
   void finish(cost::Machine& machine) const {
@@ -224,13 +227,13 @@ cost::Machine calibrate(device::Device& device, exchange::Exchange& exchange, co
   calibrate_links(device, exchange, communicator, machine);
   LayerRuns runs(device, exchange, communicator, input);
   const std::int64_t least = input.placement.ranks();  // a token a rank
-  for (const std::int64_t divisor : {16, 4, 1}) {
-    const double before = core::now_us();
-    runs.run(std::max(least, input.tokens / divisor));
-    // The next size is four times this one: go on only if all ranks expect it to fit.
-    const double expected = core::now_us() - start + 4 * (core::now_us() - before);
-    if (communicator.max(expected) > input.budget_us) break;
-  }
+  // Two sizes at least, or nothing tells a fixed cost from one that grows; the whole size when it fits.
+  runs.run(std::max(least, input.tokens / 16));
+  const double before = core::now_us();
+  const double iterations_us = runs.run(std::max(least, input.tokens / 4));
+  const double now = core::now_us();
+  const double expected = now - start + (now - before - iterations_us) + 4 * iterations_us;
+  if (communicator.max(expected) < input.budget_us) runs.run(input.tokens);
   runs.finish(machine);
   return machine;
 }

@@ -10,11 +10,12 @@ namespace ep::schedule {
 
 /// A strategy by name: how many chunks it cuts the tokens into, and how it orders their operations.
 struct Strategy {
-  std::string name;  // "sequential", "overlapped"
+  std::string name;  // as the user wrote it: "sequential", "chunked:4"
   int chunks = 1;
 };
 
-/// Parses `sequential` or `overlapped`. Throws InputError (`--strategy`) for anything else.
+/// Parses `sequential`, `overlapped`, `chunked:N` (1 to 16) or `two-batch`. Throws InputError (`--strategy`) for
+/// anything else.
 Strategy parse_strategy(std::string_view word);
 
 /// Builds and validates the strategy's schedule for a plan cut into `strategy.chunks` chunks.

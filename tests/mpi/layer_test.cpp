@@ -7,7 +7,6 @@
 
 #include "layer/executor.hpp"
 #include "layer/reference.hpp"
-#include "schedule/builder.hpp"
 #include "schedule/strategy.hpp"
 
 namespace ep::layer {
@@ -99,42 +98,19 @@ INSTANTIATE_TEST_SUITE_P(
     [](const auto& parameter) { return parameter.param.name; });
 
 TEST_P(LayerTest, EveryStrategyMatchesPlanAndReference) {
-  Layer layer = make_layer(*exchange_, 1);
+  Layer layer = make_layer(*exchange_, 5);
   Executor executor(layer);
-  for (const char* strategy : {"sequential", "overlapped", "overlapped"}) {
-    const auto schedule = schedule::build(schedule::parse_strategy(strategy), plan(1), GetParam().shape);
-    layer.set_chunks(1);
+  for (const char* name : {"sequential", "overlapped", "chunked:3", "two-batch", "chunked:5", "overlapped"}) {
+    const schedule::Strategy strategy = schedule::parse_strategy(name);
+    const auto schedule = schedule::build(strategy, plan(strategy.chunks), GetParam().shape);
+    layer.set_chunks(strategy.chunks);
     executor.run(schedule, Phase::whole);
     const Verdict verdict = check(layer, kAllTokens);
-    EXPECT_TRUE(verdict.passed) << strategy << ": " << verdict.complaint;
+    EXPECT_TRUE(verdict.passed) << name << ": " << verdict.complaint;
     const std::int64_t own = routing::first_token(routing_.tokens, ranks_, communicator_.rank() + 1) -
                              routing::first_token(routing_.tokens, ranks_, communicator_.rank());
     EXPECT_EQ(verdict.tokens_checked, own);
   }
-}
-
-TEST_P(LayerTest, ChunksGiveTheSameResult) {
-  Layer layer = make_layer(*exchange_, 3);
-  Executor executor(layer);
-  const plan::Plan chunked = plan(3);
-  schedule::Builder builder(chunked, layer.input().shape, "three chunks", false);
-  for (int chunk = 0; chunk < 3; ++chunk) builder.bucket(chunk);
-  builder.exchange_counts();
-  for (int chunk = 0; chunk < 3; ++chunk) {
-    builder.pack(chunk);
-    builder.dispatch(chunk);
-  }
-  builder.shared(0, 1);
-  for (int chunk = 0; chunk < 3; ++chunk) {
-    builder.experts(chunk);
-    builder.combine(chunk);
-  }
-  for (int chunk = 0; chunk < 3; ++chunk) builder.reduce(chunk);
-  const schedule::Schedule schedule = builder.finish();
-  layer.set_chunks(3);
-  executor.run(schedule, Phase::whole);
-  const Verdict verdict = check(layer, kAllTokens);
-  EXPECT_TRUE(verdict.passed) << verdict.complaint;
 }
 
 TEST_P(LayerTest, EitherSideAloneLeavesTheResultRight) {

@@ -21,7 +21,8 @@ plan::LayerShape shape(int shared_ffn) {
 }
 
 Schedule built(const std::string& strategy, int ranks, int shared_ffn = 16) {
-  return build(parse_strategy(strategy), test::even_plan(ranks, 8), shape(shared_ffn));
+  const Strategy parsed = parse_strategy(strategy);
+  return build(parsed, test::even_plan(ranks, 8, parsed.chunks), shape(shared_ffn));
 }
 
 const Operation& op_named(const Schedule& schedule, const std::string& name) {
@@ -32,7 +33,9 @@ const Operation& op_named(const Schedule& schedule, const std::string& name) {
 }
 
 class EveryStrategy : public ::testing::TestWithParam<std::string> {};
-INSTANTIATE_TEST_SUITE_P(Schedule, EveryStrategy, ::testing::Values("sequential", "overlapped"));
+INSTANTIATE_TEST_SUITE_P(Schedule, EveryStrategy,
+                         ::testing::Values("sequential", "overlapped", "chunked:1", "chunked:2", "chunked:3",
+                                           "chunked:16", "two-batch"));
 
 TEST_P(EveryStrategy, IsFreeOfRacesForAnyRankCount) {
   for (int ranks = 1; ranks <= 8; ++ranks) {
@@ -40,33 +43,37 @@ TEST_P(EveryStrategy, IsFreeOfRacesForAnyRankCount) {
   }
 }
 
-TEST_P(EveryStrategy, HoldsEveryStepOfTheLayerOnce) {
-  std::multiset<std::string> kinds;
-  for (const Operation& op : built(GetParam(), 2).ops) {
-    if (op.kind != OpKind::shared) kinds.insert(std::string(name_of(op.kind)));
+TEST_P(EveryStrategy, HoldsEveryStepOfTheLayerOnceAChunk) {
+  const Schedule schedule = built(GetParam(), 2);
+  std::set<std::string> kinds;
+  for (const Operation& op : schedule.ops) {
+    if (op.kind == OpKind::shared) continue;
+    kinds.insert(std::string(name_of(op.kind)));
+    const auto same = std::count_if(schedule.ops.begin(), schedule.ops.end(),
+                                    [&](const Operation& other) { return other.kind == op.kind; });
+    EXPECT_EQ(same, op.kind == OpKind::exchange_counts ? 1 : schedule.chunks) << op.name;
   }
-  EXPECT_EQ(kinds, (std::multiset<std::string>{"bucket", "counts", "pack", "dispatch", "regroup", "gate_up", "swiglu",
-                                               "down", "ungroup", "combine", "reduce"}));
+  EXPECT_EQ(kinds, (std::set<std::string>{"bucket", "counts", "pack", "dispatch", "regroup", "gate_up", "swiglu",
+                                          "down", "ungroup", "combine", "reduce"}));
 }
 
 TEST_P(EveryStrategy, SharedExpertCoversAllTokensOnce) {
-  const plan::Plan plan = test::plan_of([] {
-    core::Matrix<std::int64_t> copies(2, 2, 3);
-    copies(0, 1) = 4;  // 7 tokens on rank 0: halves of 3 and 4
-    return copies;
-  }());
+  const Strategy strategy = parse_strategy(GetParam());
+  core::Matrix<std::int64_t> copies(2, 2, 3);
+  copies(0, 1) = 4;  // 7 tokens on rank 0: halves of 3 and 4
   std::int64_t rows[2] = {0, 0};
-  for (const Operation& op : build(parse_strategy(GetParam()), plan, shape(16)).ops) {
+  for (const Operation& op : build(strategy, test::plan_of(copies, strategy.chunks), shape(16)).ops) {
     if (op.kind != OpKind::shared) continue;
     for (int rank = 0; rank < 2; ++rank) rows[rank] += (*op.work.gemm.front().rows)(rank, 0);
   }
-  EXPECT_EQ(rows[0], 7);
-  EXPECT_EQ(rows[1], 6);
+  EXPECT_EQ(rows[0], 7 * strategy.chunks);
+  EXPECT_EQ(rows[1], 6 * strategy.chunks);
 }
 
 /// In a schedule without redundant waits, leaving out any one of them is a race.
-TEST(Schedule, DroppingAnyWaitOfOverlappedIsDetected) {
-  const Schedule original = built("overlapped", 4);
+TEST_P(EveryStrategy, DroppingAnyWaitIsDetected) {
+  if (GetParam() == "sequential") GTEST_SKIP() << "it waits for order too: see below";
+  const Schedule original = built(GetParam(), 4);
   int dropped = 0;
   for (std::size_t op = 0; op < original.ops.size(); ++op) {
     for (std::size_t wait = 0; wait < original.ops[op].waits.size(); ++wait, ++dropped) {
@@ -104,6 +111,16 @@ TEST(Schedule, SequentialRunsNothingBesideAnything) {
   }
 }
 
+TEST(Schedule, ChunksArePipelined) {
+  const Schedule schedule = built("chunked:3", 2);
+  std::vector<std::string> comm;
+  for (const Operation& op : schedule.ops) {
+    if (op.lane == Lane::comm) comm.push_back(op.name);
+  }
+  EXPECT_EQ(comm, (std::vector<std::string>{"dispatch[0]", "dispatch[1]", "combine[0]", "dispatch[2]", "combine[1]",
+                                            "combine[2]"}));
+}
+
 TEST(Schedule, OverlappedLeavesSharedExpertFreeOfExchanges) {
   const Schedule schedule = built("overlapped", 2);
   for (const char* name : {"shared[0]", "shared[1]"}) {
@@ -135,11 +152,13 @@ TEST(Schedule, RejectsWaitsThatPointForward) {
 }
 
 TEST(Schedule, UnknownStrategyIsNamed) {
-  try {
-    parse_strategy("fastest");
-    FAIL() << "accepted";
-  } catch (const core::InputError& error) {
-    EXPECT_THAT(error.what(), HasSubstr("--strategy = fastest"));
+  for (const std::string word : {"fastest", "chunked:0", "chunked:17", "chunked:", "chunked:x", "two-batch:2"}) {
+    try {
+      parse_strategy(word);
+      FAIL() << "accepted " << word;
+    } catch (const core::InputError& error) {
+      EXPECT_THAT(error.what(), HasSubstr("--strategy")) << word;
+    }
   }
 }
 
