@@ -1,9 +1,11 @@
 #include <array>
 #include <charconv>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
 #include "core/error.hpp"
+#include "core/json.hpp"
 #include "report/report.hpp"
 
 namespace ep::report {
@@ -20,6 +22,20 @@ std::optional<double> optional_number(const Json& json) {
   return json.is_null() ? std::nullopt : std::optional(json.get<double>());
 }
 
+/// The library would turn any number into an integer, 1e300 too.
+template <class Integer>
+Integer whole(const Json& json) {
+  const bool fits = json.is_number_integer() && std::in_range<Integer>(json.get<std::int64_t>());
+  if (!fits) throw std::runtime_error(fmt::format("{} is no whole number in range", json.dump()));
+  return json.get<Integer>();
+}
+int integer(const Json& json) {
+  return whole<int>(json);
+}
+std::int64_t count(const Json& json) {
+  return whole<std::int64_t>(json);
+}
+
 template <class T, class Read>
 std::vector<T> list(const Json& json, Read read) {
   std::vector<T> result;
@@ -30,7 +46,7 @@ std::vector<T> list(const Json& json, Read read) {
 
 measure::Value read_value(const Json& json) {
   if (json.is_boolean()) return json.get<bool>();
-  if (json.is_number_integer()) return json.get<std::int64_t>();
+  if (json.is_number_integer()) return count(json);
   if (json.is_number()) return json.get<double>();
   return json.get<std::string>();
 }
@@ -58,22 +74,22 @@ measure::Bottleneck read_bottleneck(const Json& json) {
   if (json.is_null()) return {};
   const Json& rank = json.at("rank");
   return {.resource = json.at("resource"),
-          .rank = rank.is_null() ? -1 : rank.get<int>(),
+          .rank = rank.is_null() ? -1 : integer(rank),
           .utilisation = number(json.at("utilisation")),
           .step = json.at("step")};
 }
 
 plan::ByteCounts read_bytes(const Json& json) {
-  return {.useful = json.at("useful"),
-          .logical_rank = json.at("logical_rank"),
-          .logical_node = json.at("logical_node"),
-          .wire_rank = json.at("wire_rank"),
-          .wire_node = json.at("wire_node"),
-          .metadata = json.at("metadata")};
+  return {.useful = count(json.at("useful")),
+          .logical_rank = count(json.at("logical_rank")),
+          .logical_node = count(json.at("logical_node")),
+          .wire_rank = count(json.at("wire_rank")),
+          .wire_node = count(json.at("wire_node")),
+          .metadata = count(json.at("metadata"))};
 }
 
 measure::RankResult read_rank(const Json& json) {
-  return {.rank = json.at("rank"),
+  return {.rank = integer(json.at("rank")),
           .host = json.at("host"),
           .lateness_us = number(json.at("lateness_us")),
           .exposed_us = optional_number(json.at("exposed_us")),
@@ -84,7 +100,7 @@ measure::RankResult read_rank(const Json& json) {
 
 measure::StepResult read_step(const Json& json) {
   const Json& bytes = json.at("bytes");
-  return {.id = json.at("id"),
+  return {.id = integer(json.at("id")),
           .name = json.at("name"),
           .kind = json.at("kind"),
           .stream = json.at("stream"),
@@ -93,8 +109,8 @@ measure::StepResult read_step(const Json& json) {
           .measured_us = number(json.at("measured_us")),
           .predicted_us = number(json.at("predicted_us")),
           .predicted_alone_us = number(json.at("predicted_alone_us")),
-          .bytes = bytes.is_null() ? std::nullopt : std::optional(bytes.get<std::int64_t>()),
-          .waits = json.at("waits").get<std::vector<int>>()};
+          .bytes = bytes.is_null() ? std::nullopt : std::optional(count(bytes)),
+          .waits = list<int>(json.at("waits"), integer)};
 }
 
 schedule::Lane read_lane(const std::string& name) {
@@ -104,9 +120,9 @@ schedule::Lane read_lane(const std::string& name) {
 }
 
 schedule::Span read_span(const Json& json) {
-  return {.rank = json.at("rank"),
+  return {.rank = integer(json.at("rank")),
           .lane = read_lane(json.at("stream")),
-          .op = json.at("step"),
+          .op = integer(json.at("step")),
           .start_us = number(json.at("start_us")),
           .end_us = number(json.at("end_us"))};
 }
@@ -133,10 +149,10 @@ Row read_row(const Json& json) {
   json.at("device").get_to(row.device);
   json.at("exchange").get_to(row.exchange);
   json.at("algorithm").get_to(row.algorithm);
-  json.at("ranks").get_to(row.ranks);
-  json.at("nodes").get_to(row.nodes);
-  json.at("launches").get_to(row.launches);
-  json.at("iterations").get_to(row.iterations);
+  row.ranks = integer(json.at("ranks"));
+  row.nodes = integer(json.at("nodes"));
+  row.launches = integer(json.at("launches"));
+  row.iterations = integer(json.at("iterations"));
   json.at("converged").get_to(row.converged);
   read_times(json, row);
   row.bottleneck = read_bottleneck(json.at("bottleneck"));
@@ -148,7 +164,7 @@ Row read_row(const Json& json) {
   if (const Json& check = json.at("check"); !check.is_null())
     row.check = {.passed = check.at("passed"),
                  .max_relative_error = number(check.at("max_relative_error")),
-                 .tokens_checked = check.at("tokens_checked")};
+                 .tokens_checked = count(check.at("tokens_checked"))};
   row.measured_spans = list<schedule::Span>(json.at("timeline").at("measured"), read_span);
   row.predicted_spans = list<schedule::Span>(json.at("timeline").at("predicted"), read_span);
   return row;
@@ -170,6 +186,7 @@ measure::Report read_report(const Json& json) {
 }  // namespace
 
 measure::Report from_json(std::string_view text, std::string_view source) {
+  core::parse_json(std::string(text), source);  // strict, but sorts keys: options are shown in the order they came
   try {
     const Json json = Json::parse(text);
     if (const Json& version = json.at("schema_version"); version != 1)

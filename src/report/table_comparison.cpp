@@ -23,9 +23,15 @@ double comm_us(const Row& row) {
   return total;
 }
 
-/// Gains below this are not told apart from noise: the launches' spread, or 2 %, the interval a row stops at.
+double half_interval(const Row& row) {
+  return row.median_us > 0 ? 0.5 * (row.ci_high_us - row.ci_low_us) / row.median_us : 0;
+}
+
+/// Gains below this are not told apart from noise: the spread of the launches, the interval of either median, or the
+/// 2 % at which a row stops measuring.
 double noise_of(const Row& row, const Row& base) {
-  return std::max({0.02, launch_spread(row).value_or(0), launch_spread(base).value_or(0)});
+  return std::max(
+      {0.02, launch_spread(row).value_or(0), launch_spread(base).value_or(0), half_interval(row), half_interval(base)});
 }
 
 /// Why overlapping this row brought nothing, from what was measured.
@@ -51,9 +57,10 @@ std::string reason(const Row& row, const Row& base, const Style& style) {
 std::string no_gain_note(const Row& row, const Row& base, const Style& style) {
   if (&row == &base || !measure::trusted(row) || !measure::trusted(base)) return "";
   const double gain = base.median_us / row.median_us;
-  if (gain > 1 + noise_of(row, base)) return "";
-  return wrapped(fmt::format("{} brings no gain over {} ({:.2f}x): {}.", row.strategy, base.strategy, gain,
-                             reason(row, base, style)),
+  const double noise = noise_of(row, base);
+  if (gain > 1 + noise) return "";
+  return wrapped(fmt::format("{} brings no gain over {} ({:.2f}x, noise {:.1f}%): {}.", row.strategy, base.strategy,
+                             gain, 100 * noise, reason(row, base, style)),
                  "  ");
 }
 

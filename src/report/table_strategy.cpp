@@ -91,6 +91,30 @@ std::string check_line(const Row& row) {
                         : labelled("WRONG DATA", compared + ": no time is shown");
 }
 
+/// Iteration time that no step covers; the steps are in order of issue, not of time.
+double uncovered_us(const Row& row) {
+  std::vector<std::pair<double, double>> busy;
+  for (const measure::StepResult& step : row.steps) busy.emplace_back(step.start_us, step.start_us + step.measured_us);
+  std::sort(busy.begin(), busy.end());
+  double covered_us = 0;
+  double until_us = 0;
+  for (const auto& [start_us, end_us] : busy) {
+    covered_us += std::max(0.0, end_us - std::max(start_us, until_us));
+    until_us = std::max(until_us, end_us);
+  }
+  return row.median_us - covered_us;
+}
+
+/// What the steps leave unexplained, when it is enough to be asked about.
+std::string waiting_line(const Row& row, const Style& style) {
+  constexpr double kWorthSaying = 0.05;
+  const double waiting_us = uncovered_us(row);
+  if (waiting_us < kWorthSaying * row.median_us) return "";
+  return labelled("waiting", fmt::format("{} ({:.1f}%) of the iteration lies between the steps: ranks waiting for one "
+                                         "another, and overhead",
+                                         style.time(waiting_us), 100 * waiting_us / row.median_us));
+}
+
 struct ByteKind {
   const char* name;
   std::int64_t plan::ByteCounts::*bytes;
@@ -130,7 +154,7 @@ std::string strategy_section(const Row& row, const Style& style, double clock_un
   std::string result = fmt::format("{}, {}\n", row.strategy, row.direction) + steps_table(row, style) + "\n";
   if (measure::trusted(row)) {
     result += median_line(row, style) + launches_line(row, style);
-    result += lateness_line(row, style, clock_uncertainty_us);
+    result += lateness_line(row, style, clock_uncertainty_us) + waiting_line(row, style);
   }
   result += bottleneck_lines(row);
   result += labelled("route cost", fmt::format("{:.4f} ms, if all remote copies crossed one link one after another",

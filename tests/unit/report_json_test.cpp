@@ -124,6 +124,11 @@ TEST(FromJson, NamesTheFileItCannotRead) {
   Json broken = Json::parse(whole);
   broken["rows"][0]["ranks"] = "two";
   EXPECT_THAT(message(broken.dump()), HasSubstr("launch-3.json"));
+  for (const Json& number : {Json(1e300), Json(2.5), Json(3'000'000'000), Json(nullptr)}) {
+    broken["rows"][0]["ranks"] = number;
+    EXPECT_THAT(message(broken.dump()), HasSubstr("no whole number in range"));
+  }
+  EXPECT_THAT(message(std::string(100'000, '[')), HasSubstr("nested too deeply"));
   broken = Json::parse(whole);
   broken["rows"][0]["timeline"]["measured"][0]["stream"] = "gpu";
   EXPECT_THAT(message(broken.dump()), HasSubstr("gpu"));

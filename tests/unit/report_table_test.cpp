@@ -26,6 +26,14 @@ void expect_golden(const std::string& text, const std::string& name) {
   EXPECT_EQ(text, expected.str()) << "see " << path;
 }
 
+/// The table with wrapped lines joined again.
+std::string joined(const measure::Report& report) {
+  std::string text = table(report);
+  for (std::size_t at = text.find("\n  "); at != std::string::npos; at = text.find("\n  ", at))
+    text.replace(at, 3, " ");
+  return text;
+}
+
 std::string section(const std::string& text, const std::string& title) {
   const std::size_t start = text.find("\n" + title + ", forward\n");
   return text.substr(start, text.find("\n  bytes", start) - start);
@@ -57,15 +65,15 @@ TEST(ReportTable, LatenessBelowTheClockIsABound) {
 
 TEST(ReportTable, SaysWhyOverlapBringsNothing) {
   measure::Report report = sample_report();
-  EXPECT_THAT(table(report), HasSubstr("moving the bytes is itself compute"));
+  EXPECT_THAT(joined(report), HasSubstr("moving the bytes is itself compute"));
   report.rows[1].device = "cuda";
-  EXPECT_THAT(table(report), HasSubstr("they share what they run on"));
+  EXPECT_THAT(joined(report), HasSubstr("they share what they run on"));
   report.rows[1].compute_interference = 1.0;
-  EXPECT_THAT(table(report), HasSubstr("there is little to hide"));
+  EXPECT_THAT(joined(report), HasSubstr("there is little to hide"));
   report.rows[0].steps[3].measured_us = 20000;
-  EXPECT_THAT(table(report), HasSubstr("2.350 ms of communication stay exposed"));
+  EXPECT_THAT(joined(report), HasSubstr("2.350 ms of communication stay exposed"));
   report.rows[1].median_us = 40000;
-  EXPECT_THAT(table(report), Not(HasSubstr("brings no gain")));
+  EXPECT_THAT(joined(report), Not(HasSubstr("brings no gain")));
 }
 
 TEST(ReportTable, AGainBelowTheNoiseIsNone) {
@@ -73,9 +81,28 @@ TEST(ReportTable, AGainBelowTheNoiseIsNone) {
   report.rows[1].median_us = 55500;  // 4.2 % faster
   report.rows[0].launch_medians_us.clear();
   report.rows[1].launch_medians_us.clear();
-  EXPECT_THAT(table(report), Not(HasSubstr("brings no gain")));
+  EXPECT_THAT(joined(report), Not(HasSubstr("brings no gain")));
   report.rows[0].launch_medians_us = {56000, 57830.4, 60000};  // launches differ by 6.9 %
-  EXPECT_THAT(table(report), HasSubstr("brings no gain"));
+  EXPECT_THAT(joined(report), HasSubstr("brings no gain"));
+}
+
+TEST(ReportTable, AGainWithinTheIntervalIsNone) {
+  measure::Report report = sample_report();
+  for (measure::Row& row : report.rows) row.launch_medians_us.clear();
+  report.rows[1].median_us = 50000;
+  EXPECT_THAT(joined(report), Not(HasSubstr("brings no gain")));
+  report.rows[1].ci_low_us = 40000;
+  report.rows[1].ci_high_us = 60000;
+  EXPECT_THAT(joined(report), HasSubstr("noise 20.0%"));
+}
+
+TEST(ReportTable, SaysHowMuchLiesBetweenTheSteps) {
+  measure::Report report = sample_report();
+  EXPECT_THAT(joined(report), Not(HasSubstr("between the steps")));
+  for (measure::StepResult& step : report.rows[0].steps)
+    if (step.id > 5) step.start_us += 10000;
+  report.rows[0].median_us += 10000;
+  EXPECT_THAT(joined(report), HasSubstr("(14.8%) of the iteration lies between the steps"));
 }
 
 TEST(ReportTable, DirectionsAreComparedApart) {
