@@ -62,11 +62,7 @@ plan::LayerShape parse_shape(const RunOptions& options) {
   return shape;
 }
 
-}  // namespace
-
-void declare(CLI::App& command, RunOptions& o) {
-  // The last one holds: a script's defaults can be overridden behind it.
-  command.option_defaults()->always_capture_default()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+void declare_layer(CLI::App& command, RunOptions& o) {
   const std::string layer = "Layer";
   command
       .add_option("--tokens", o.tokens, "tokens per rank; the first N*R of a routing file (K, M, G: powers of 1024)")
@@ -84,6 +80,9 @@ void declare(CLI::App& command, RunOptions& o) {
   });
   command.add_option("--dispatch-dtype", o.dispatch_dtype, "payload to the experts: fp32, bf16")->group(layer);
   command.add_option("--combine-dtype", o.combine_dtype, "payload back: fp32, bf16")->group(layer);
+}
+
+void declare_routing(CLI::App& command, RunOptions& o) {
   const std::string routing = "Routing";
   command
       .add_option("--routing", o.routing,
@@ -92,6 +91,9 @@ void declare(CLI::App& command, RunOptions& o) {
       ->group(routing);
   command.add_option("--placement", o.placement, "expert to rank: block, round-robin or a JSON file")->group(routing);
   command.add_option("--seed", o.seed, "of routing, weights and tokens")->group(routing);
+}
+
+void declare_back_end(CLI::App& command, RunOptions& o) {
   const std::string where = "Back end";
   command.add_option("--strategy", o.strategy, "comma-separated: sequential, overlapped, chunked:N, two-batch; or all")
       ->group(where);
@@ -103,6 +105,9 @@ void declare(CLI::App& command, RunOptions& o) {
       ->group(where);
   command.add_option("--window-between-nodes", o.window_between_nodes, "the same between nodes")->group(where);
   command.add_option("--threads", o.threads, "compute threads a rank; 0: its cores")->group(where);
+}
+
+void declare_measuring(CLI::App& command, RunOptions& o) {
   const std::string measuring = "Measuring";
   command.add_option("-w,--warmup", o.warmup, "iterations before measuring")->group(measuring);
   command.add_option("-n,--iterations", o.iterations, "least iterations; goes on until the median is known to 2 %")
@@ -113,10 +118,25 @@ void declare(CLI::App& command, RunOptions& o) {
       ->group(measuring);
   command.add_option("--launches", o.launches, "starts the whole job this often and reports medians over launches")
       ->group(measuring);
+}
+
+void declare_output(CLI::App& command, RunOptions& o) {
   const std::string output = "Output";
   command.add_option("--json", o.json, "write the full report to FILE")->group(output);
   command.add_option("--csv", o.csv, "write a line a strategy to FILE")->group(output);
   command.add_option("--trace", o.trace, "write a Perfetto timeline to FILE")->group(output);
+}
+
+}  // namespace
+
+void declare(CLI::App& command, RunOptions& o) {
+  // The last one holds: a script's defaults can be overridden behind it.
+  command.option_defaults()->always_capture_default()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  declare_layer(command, o);
+  declare_routing(command, o);
+  declare_back_end(command, o);
+  declare_measuring(command, o);
+  declare_output(command, o);
 }
 
 RunConfig resolve(const RunOptions& o) {

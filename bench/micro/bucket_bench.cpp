@@ -7,9 +7,8 @@
 #include "plan/plan.hpp"
 
 // Ordering the copies beside packing them: what is spent on deciding must be little beside what is spent on moving.
+namespace ep {
 namespace {
-
-using namespace ep;
 
 /// The whole job whose rank 0 packs.
 struct Job {
@@ -81,3 +80,5 @@ void options(benchmark::internal::Benchmark* benchmark) {
 BENCHMARK(bucket)->Apply(options);
 BENCHMARK(bucket_and_rank_plan)->Apply(options);
 BENCHMARK(bucket_and_job_plan)->Apply(options);
+
+}  // namespace ep

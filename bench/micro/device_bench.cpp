@@ -7,9 +7,8 @@
 #include "device/device.hpp"
 
 // What the cpu device costs beyond the work itself: this is in every step of the executor.
+namespace ep {
 namespace {
-
-using namespace ep;
 
 constexpr int kBatch = 64;  // enqueued before the host waits, about an iteration's steps
 
@@ -74,3 +73,5 @@ BENCHMARK(enqueue)->UseRealTime()->Unit(benchmark::kMicrosecond);
 BENCHMARK(record)->UseRealTime()->Unit(benchmark::kMicrosecond);
 BENCHMARK(step)->ArgName("hand_over")->Arg(0)->Arg(1)->UseRealTime()->Unit(benchmark::kMicrosecond);
 BENCHMARK(round_trip)->UseRealTime()->Unit(benchmark::kMicrosecond);
+
+}  // namespace ep

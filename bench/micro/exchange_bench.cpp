@@ -20,9 +20,8 @@
 #include "exchange/exchange.hpp"
 #include "mpi/topology.hpp"
 
+namespace ep {
 namespace {
-
-using namespace ep;
 
 struct Options {
   std::vector<std::string> bytes{"1K", "64K", "1M", "16M"};
@@ -51,8 +50,9 @@ struct Side {
   explicit Side(std::span<const std::int64_t> bytes_of_rank)
       : rows(bytes_of_rank.begin(), bytes_of_rank.end()), offsets(rows.size()) {
     std::exclusive_scan(rows.begin(), rows.end(), offsets.begin(), std::int64_t{0});
-    total = offsets.back() + rows.back();
-    if (total > INT_MAX) throw core::InputError("exchange_bench", "--bytes", std::to_string(total), "beyond an int");
+    if (total() > INT_MAX) {
+      throw core::InputError("exchange_bench", "--bytes", std::to_string(total()), "beyond an int");
+    }
     counts.assign(rows.begin(), rows.end());
     displacements.assign(offsets.begin(), offsets.end());
   }
@@ -60,7 +60,7 @@ struct Side {
   std::vector<std::int64_t> offsets;
   std::vector<int> counts;  // the same for MPI_Alltoallv
   std::vector<int> displacements;
-  std::int64_t total = 0;
+  [[nodiscard]] std::int64_t total() const { return offsets.back() + rows.back(); }
 };
 
 struct Contender {
@@ -118,8 +118,8 @@ class Bench {
     const core::Matrix<std::int64_t> transposed = core::transpose(bytes);
     const Side send(bytes.row(world_.rank()));
     const Side recv(transposed.row(world_.rank()));
-    const device::Buffer from = device_->allocate(send.total, device::MemoryUse::exchange);
-    const device::Buffer to = device_->allocate(recv.total, device::MemoryUse::exchange);
+    const device::Buffer from = device_->allocate(send.total(), device::MemoryUse::exchange);
+    const device::Buffer to = device_->allocate(recv.total(), device::MemoryUse::exchange);
     device_->fill(stream(), from.data(), 1 + world_.rank(), from.size_bytes());
     const exchange::AllToAll args{from.data(), to.data(), send.rows, send.offsets, recv.rows, recv.offsets, 1};
     for (Contender& contender : contenders_) contender.times_us.clear();
@@ -129,7 +129,7 @@ class Bench {
         if (i >= 0) contender.times_us.push_back(time);
       }
     }
-    print(pattern, mean, static_cast<double>(std::max(send.total, recv.total)));
+    print(pattern, mean, static_cast<double>(std::max(send.total(), recv.total())));
   }
 
  private:
@@ -187,9 +187,7 @@ void run(const Options& options) {
     for (const std::string& size : options.bytes) bench.measure(pattern, core::parse_size(size, "--bytes"));
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int run_main(int argc, char** argv) {
   Options options;
   CLI::App app("the mpi exchange beside MPI_Alltoallv");
   app.option_defaults()->always_capture_default();
@@ -211,4 +209,11 @@ int main(int argc, char** argv) {
     mpi::abort(error.code());
   }
   return 0;
+}
+
+}  // namespace
+}  // namespace ep
+
+int main(int argc, char** argv) {
+  return ep::run_main(argc, argv);
 }

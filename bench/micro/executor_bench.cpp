@@ -4,9 +4,8 @@
 #include "layer/executor.hpp"
 #include "schedule/strategy.hpp"
 
+namespace ep {
 namespace {
-
-using namespace ep;
 
 /// One rank: nothing travels.
 class NoExchange : public exchange::Exchange {
@@ -45,3 +44,5 @@ BENCHMARK_CAPTURE(overhead_per_step, sequential, "sequential")->UseRealTime();
 BENCHMARK_CAPTURE(overhead_per_step, overlapped, "overlapped")->UseRealTime();
 
 }  // namespace
+
+}  // namespace ep

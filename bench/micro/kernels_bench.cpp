@@ -11,9 +11,9 @@
 #include "kernels/swiglu.hpp"
 
 // The other row kernels beside a copy of as many bytes. Memory is what should bind all of them.
+namespace ep {
 namespace {
 
-using namespace ep;
 using core::DType;
 using device::MemoryUse;
 
@@ -96,3 +96,5 @@ BENCHMARK_CAPTURE(swiglu, fp32, DType::f32)->Apply(rows_options);
 BENCHMARK_CAPTURE(swiglu, bf16, DType::bf16)->Apply(rows_options);
 BENCHMARK_CAPTURE(reduce, bf16, DType::bf16)->Apply(reduce_options);
 BENCHMARK_CAPTURE(reduce, fp32, DType::f32)->Apply(reduce_options);
+
+}  // namespace ep

@@ -8,16 +8,15 @@
 
 // Pack beside a streaming copy of as many bytes, and where streaming stores begin to pay: `then_copied` reads the
 // packed rows once more, as an exchange through shared memory does.
+namespace ep {
 namespace {
 
-using namespace ep;
-
-enum Stores : std::int64_t { kAutomatic, kPlain, kStreaming };
+enum Stores : std::int64_t { automatic, plain, streaming };
 
 void choose(Stores stores, std::int64_t automatic) {
-  kernels::set_streaming_threshold_bytes(stores == kPlain       ? std::numeric_limits<std::int64_t>::max()
-                                         : stores == kStreaming ? 0
-                                                                : automatic);
+  kernels::set_streaming_threshold_bytes(stores == plain       ? std::numeric_limits<std::int64_t>::max()
+                                         : stores == streaming ? 0
+                                                               : automatic);
 }
 
 void pack(benchmark::State& state) {
@@ -51,6 +50,8 @@ BENCHMARK(pack)
     ->Unit(benchmark::kMillisecond);
 BENCHMARK(pack_then_copied)
     ->ArgNames({"tokens", "stores"})
-    ->ArgsProduct({{32, 64, 128, 256, 512, 1024}, {kPlain, kStreaming}})
+    ->ArgsProduct({{32, 64, 128, 256, 512, 1024}, {plain, streaming}})
     ->MinTime(0.2)
     ->Unit(benchmark::kMicrosecond);
+
+}  // namespace ep

@@ -108,7 +108,7 @@ RouteCost route_cost(const routing::Routing& routing, std::span<const std::int32
     const auto begin = static_cast<std::size_t>(routing::first_token(routing.tokens, ranks, rank) * routing.topk);
     const auto end = static_cast<std::size_t>(routing::first_token(routing.tokens, ranks, rank + 1) * routing.topk);
     for (const std::int32_t expert : ids.subspan(begin, end - begin)) {
-      local += is_local[static_cast<std::size_t>(expert + 1)];
+      local += is_local[static_cast<std::size_t>(expert) + 1];
       masked += expert == routing::kMasked;
     }
   }
