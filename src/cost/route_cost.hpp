@@ -49,7 +49,7 @@ RouteCost route_cost(const routing::Routing& routing, std::span<const std::int32
 /// Reads {"token_assignments": [[…], …], "expert_to_gpu": {"0": 0, …} or […], "token_to_gpu": […],
 /// "token_hidden_bytes": N, "bandwidth_gbps": X}. Expert numbers of the object may be any whole numbers; they become
 /// positions. Throws InputError naming `source`, field and value for anything missing, unknown, twice or mistyped.
-RouteCostInput parse_route_cost(const std::string& json, std::string_view source);
+RouteCostInput parse_route_cost(const std::string& text, std::string_view source);
 
 /// One line of JSON, numbers written as Python's json module writes them.
 std::string to_json(const RouteCost& cost);

@@ -15,8 +15,8 @@ constexpr double kLongestSleepUs = 50;
 
 /// Linux rounds sleeps up by the thread's timer slack, 50 us unless told otherwise.
 void sleep(double microseconds) {
-  thread_local const int precise = prctl(PR_SET_TIMERSLACK, 1000UL, 0UL, 0UL, 0UL);
-  static_cast<void>(precise);
+  thread_local const int kPrecise = prctl(PR_SET_TIMERSLACK, 1000UL, 0UL, 0UL, 0UL);
+  static_cast<void>(kPrecise);
   std::this_thread::sleep_for(std::chrono::duration<double, std::micro>(microseconds));
 }
 

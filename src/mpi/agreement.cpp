@@ -45,7 +45,9 @@ std::uint64_t fingerprint(std::span<const Argument> arguments) {
 /// The arguments as one string; names and values come from a command line, which has no zero bytes.
 std::string joined(std::span<const Argument> arguments) {
   std::string text;
-  for (const auto& [name, value] : arguments) text += name + '\0' + value + '\0';
+  for (const auto& [name, value] : arguments) {
+    for (const std::string& word : {name, value}) text.append(word).push_back('\0');
+  }
   return text;
 }
 

@@ -49,7 +49,7 @@ std::vector<std::int32_t> read_expert_map(const std::string& path, int experts) 
 }  // namespace
 
 Placement::Placement(std::vector<std::int32_t> expert_rank, int ranks, std::string name)
-    : ranks_(ranks), max_local_(1), name_(std::move(name)), expert_rank_(std::move(expert_rank)) {
+    : ranks_(ranks), name_(std::move(name)), expert_rank_(std::move(expert_rank)) {
   check(expert_rank_, ranks, "placement");
   first_.resize(static_cast<std::size_t>(ranks) + 1);
   slot_.reserve(expert_rank_.size());

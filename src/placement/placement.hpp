@@ -28,7 +28,7 @@ class Placement {
 
  private:
   int ranks_;
-  int max_local_;
+  int max_local_ = 1;
   std::string name_;
   std::vector<std::int32_t> expert_rank_;
   std::vector<std::int32_t> slot_;
