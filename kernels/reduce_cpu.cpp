@@ -1,8 +1,6 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <span>
-#include <vector>
 
 #include "core/error.hpp"
 #include "kernels/reduce.hpp"
@@ -15,9 +13,9 @@ namespace {
 using core::BFloat16;
 using core::DType;
 
-// Columns summed at once: their fp32 sums and the rows passing by share the first-level cache.
-constexpr std::int64_t kBlock = 2048;
-using Sums = std::array<float, kBlock>;
+// The columns that are summed at once: so few that a token's rows are read side by side, since one stream at a time
+// leaves memory bandwidth unused.
+using Sums = std::array<float, kStreamBlock>;
 
 void start_sums(const ReduceArgs& args, std::int64_t first, std::int64_t count, Sums& sums) {
   if (args.shared == nullptr) {
@@ -37,7 +35,7 @@ void store(const float* sums, float* out, std::int64_t count, bool streaming) {
 
 void store(const float* sums, BFloat16* out, std::int64_t count, bool streaming) {
   if (!streaming) return rows::narrow(sums, out, count);
-  std::array<BFloat16, kBlock> block;
+  std::array<BFloat16, kStreamBlock> block;
   rows::narrow(sums, block.data(), count);
   stream_copy(out, block.data(), count * std::int64_t{sizeof(BFloat16)});
 }
@@ -46,21 +44,18 @@ template <class T>
 void reduce_tokens(const ReduceArgs& args) {
   const std::int64_t hidden = args.hidden;
   const bool streaming = args.tokens * hidden * std::int64_t{sizeof(T)} >= streaming_threshold_bytes();
-  std::vector<const T*> copy_rows(static_cast<std::size_t>(args.topk));
-  std::vector<float> weights(copy_rows.size());
   Sums sums;
   for (std::int64_t token = 0; token < args.tokens; ++token) {
-    std::size_t copies = 0;
-    for (std::int64_t slot = token * args.topk; slot < (token + 1) * args.topk; ++slot) {
-      if (args.position[slot] < 0) continue;
-      copy_rows[copies] = static_cast<const T*>(args.rows) + args.position[slot] * hidden;
-      weights[copies++] = args.weights[slot];
-    }
-    for (std::int64_t first = 0; first < hidden; first += kBlock) {
-      const std::int64_t count = std::min(kBlock, hidden - first);
+    const std::int32_t* position = args.position + token * args.topk;
+    const float* weight = args.weights + token * args.topk;
+    for (std::int64_t first = 0; first < hidden; first += kStreamBlock) {
+      const std::int64_t count = std::min(kStreamBlock, hidden - first);
       start_sums(args, token * hidden + first, count, sums);
-      rows::add_weighted(std::span(weights).first(copies), copy_rows.data(), sums.data(), count);
-      for (std::size_t r = 0; r < copies; ++r) copy_rows[r] += count;
+      for (std::int32_t k = 0; k < args.topk; ++k) {
+        if (position[k] < 0) continue;
+        rows::accumulate(weight[k], static_cast<const T*>(args.rows) + position[k] * hidden + first, sums.data(),
+                         count);
+      }
       store(sums.data(), static_cast<T*>(args.out) + token * hidden + first, count, streaming);
     }
   }

@@ -14,9 +14,6 @@ namespace {
 using core::BFloat16;
 using core::DType;
 
-// Elements converted at once before they are streamed: so few that the core reads the next ones meanwhile.
-constexpr std::int64_t kBlock = 256;
-
 void convert(const BFloat16* in, float* out, std::int64_t count) {
   rows::widen(in, out, count);
 }
@@ -27,9 +24,9 @@ void convert(const float* in, BFloat16* out, std::int64_t count) {
 template <class In, class Out>
 void convert_elements(const In* in, Out* out, std::int64_t count, bool streaming) {
   if (!streaming) return convert(in, out, count);
-  std::array<Out, kBlock> block;
-  for (std::int64_t first = 0; first < count; first += kBlock) {
-    const std::int64_t size = std::min(kBlock, count - first);
+  std::array<Out, kStreamBlock> block;
+  for (std::int64_t first = 0; first < count; first += kStreamBlock) {
+    const std::int64_t size = std::min(kStreamBlock, count - first);
     convert(in + first, block.data(), size);
     stream_copy(out + first, block.data(), size * std::int64_t{sizeof(Out)});
   }

@@ -1,6 +1,5 @@
 #pragma once
 #include <cstdint>
-#include <span>
 
 #include "core/dtype.hpp"
 
@@ -11,10 +10,9 @@ void widen(const core::BFloat16* in, float* out, std::int64_t count);
 /// Rounds to nearest even.
 void narrow(const float* in, core::BFloat16* out, std::int64_t count);
 
-/// sum += weights[r] * rows[r] for each r in turn, rounded after every product and every sum. Reads all rows side by
-/// side: one stream alone leaves memory bandwidth unused.
-void add_weighted(std::span<const float> weights, const float* const* rows, float* sum, std::int64_t count);
-void add_weighted(std::span<const float> weights, const core::BFloat16* const* rows, float* sum, std::int64_t count);
+/// sum += weight * in, rounded after the product and after the sum.
+void accumulate(float weight, const float* in, float* sum, std::int64_t count);
+void accumulate(float weight, const core::BFloat16* in, float* sum, std::int64_t count);
 
 /// out = gate / (1 + exp(-gate)) * up. The gate's activation is within 3e-7 (relative) of the exact one for
 /// gate >= -87, and within 2e-36 (absolute) below, where the exact one is smaller than that.

@@ -14,6 +14,9 @@ std::int64_t streaming_threshold_bytes();
 /// For tests and benchmarks; takes effect in kernels that start later, on any thread.
 void set_streaming_threshold_bytes(std::int64_t bytes);
 
+/// Elements that a kernel computes at once before it streams them: few, so that the core reads the next ones meanwhile.
+constexpr std::int64_t kStreamBlock = 256;
+
 /// Copies with streaming stores where this CPU has them (x86-64), else as memcpy does. No overlap.
 /// Readers on other threads need a stream_fence() by the writer first.
 void stream_copy(void* to, const void* from, std::int64_t bytes);

@@ -9,13 +9,11 @@
 namespace ep::kernels {
 namespace {
 
-constexpr std::int64_t kBlock = 1024;  // elements computed at once before they are streamed out
-
 template <class T>
 void swiglu_rows(const SwigluArgs& args) {
   const std::int64_t ffn = args.ffn;
   const bool streaming = args.rows * ffn * std::int64_t{sizeof(T)} >= streaming_threshold_bytes();
-  std::array<T, kBlock> block;
+  std::array<T, kStreamBlock> block;
   for (std::int64_t row = 0; row < args.rows; ++row) {
     const T* gate = static_cast<const T*>(args.gate_up) + row * 2 * ffn;
     T* out = static_cast<T*>(args.out) + row * ffn;
@@ -23,8 +21,8 @@ void swiglu_rows(const SwigluArgs& args) {
       rows::swiglu(gate, gate + ffn, out, ffn);
       continue;
     }
-    for (std::int64_t first = 0; first < ffn; first += kBlock) {
-      const std::int64_t size = std::min(kBlock, ffn - first);
+    for (std::int64_t first = 0; first < ffn; first += kStreamBlock) {
+      const std::int64_t size = std::min(kStreamBlock, ffn - first);
       rows::swiglu(gate + first, gate + ffn + first, block.data(), size);
       stream_copy(out + first, block.data(), size * std::int64_t{sizeof(T)});
     }
