@@ -8,6 +8,7 @@ class Fnv1a {
  public:
   template <class Integer>
   constexpr void add(Integer value) {
+    static_assert(sizeof(Integer) > 1, "a char's sign differs between machines");
     auto word = static_cast<std::uint64_t>(value);
     for (std::size_t i = 0; i < sizeof(Integer); ++i, word >>= 8) {
       hash_ = (hash_ ^ (word & 0xffU)) * 0x100000001b3ULL;

@@ -19,7 +19,7 @@ using test::expect_input_error;
 using testing::ElementsAre;
 
 std::string write_file(const std::string& name, const std::string& content) {
-  const std::string path = testing::TempDir() + "placement_test_" + name;
+  std::string path = testing::TempDir() + "placement_test_" + name;
   std::ofstream(path) << content;
   return path;
 }

@@ -160,7 +160,7 @@ TEST(RouteCostOfLayer, AgreesWithTheRaggedFormAndSkipsMaskedSlots) {
 
 TEST(RouteCostOfLayer, RejectsDisagreement) {
   const Routing routing = test::make_routing(1, 2, 2, {0, 1});
-  const auto price_with = [](const Routing& layer, std::vector<std::int32_t> experts, int ranks) {
+  const auto price_with = [](const Routing& layer, const std::vector<std::int32_t>& experts, int ranks) {
     return [=] { route_cost(layer, experts, ranks, 8, 1); };
   };
   EXPECT_NO_THROW(price_with(routing, {0, 0}, 1)());
