@@ -1,5 +1,6 @@
 #include "bench/launches.hpp"
 
+#include <algorithm>
 #include <array>
 #include <csignal>
 #include <cstdlib>
@@ -22,6 +23,7 @@ namespace {
 
 constexpr const char* kIndexVariable = "EPBENCH_LAUNCH_INDEX";
 constexpr const char* kReportVariable = "EPBENCH_LAUNCH_REPORT";
+constexpr std::array kRankVariables = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"};
 constexpr std::int64_t kReportLimitBytes = std::int64_t{1} << 30;
 
 std::string_view variable(const char* name) {
@@ -74,6 +76,16 @@ int run_child(int index, const std::string& report, char** argv) {
 
 }  // namespace
 
+bool launched_by_mpi() {
+  return std::any_of(kRankVariables.begin(), kRankVariables.end(),
+                     [](const char* name) { return std::getenv(name) != nullptr; });
+}
+
+bool first_process() {
+  return std::all_of(kRankVariables.begin(), kRankVariables.end(),
+                     [](const char* name) { return variable(name).empty() || variable(name) == "0"; });
+}
+
 std::optional<LaunchChild> launch_child() {
   const std::string_view index = variable(kIndexVariable);
   if (index.empty()) return std::nullopt;
@@ -81,16 +93,22 @@ std::optional<LaunchChild> launch_child() {
 }
 
 LaunchOutcome run_launches(const RunOptions& options, char** argv) {
-  if (variable("OMPI_COMM_WORLD_LOCAL_SIZE") != variable("OMPI_COMM_WORLD_SIZE")) {
-    throw core::Error(core::ExitCode::unsupported,
-                      "--launches: the ranks are on several hosts, where one mpirun cannot start a job twice; run "
-                      "mpirun once a launch with --json and put the files together with 'epbench merge'");
+  const bool one_host = !variable("OMPI_COMM_WORLD_SIZE").empty() &&
+                        variable("OMPI_COMM_WORLD_LOCAL_SIZE") == variable("OMPI_COMM_WORLD_SIZE");
+  if (launched_by_mpi() && !one_host) {
+    const auto unsupported = core::ExitCode::unsupported;
+    if (!first_process()) return {static_cast<int>(unsupported), std::nullopt};
+    throw core::Error(unsupported,
+                      "--launches: only mpirun of Open MPI with all ranks on one host can start a job twice; run one "
+                      "job a launch with --json and put the files together with 'epbench merge'");
   }
   const TemporaryFolder folder;
   LaunchOutcome outcome;
   for (int index = 0; index < options.launches; ++index) {
-    outcome.exit_code = run_child(index, folder.file(index), argv);
-    if (outcome.exit_code != 0) return outcome;
+    const int code = run_child(index, folder.file(index), argv);
+    outcome.exit_code = std::max(outcome.exit_code, code);
+    // Wrong data is a result: the report shows it.
+    if (code != 0 && code != static_cast<int>(core::ExitCode::wrong_data)) return outcome;
   }
   if (!std::filesystem::exists(folder.file(0))) return outcome;  // not rank 0
   std::vector<measure::Report> reports;

@@ -7,6 +7,11 @@
 
 namespace ep::bench {
 
+/// Whether a launcher of MPI jobs started this process; true for rank 0's process, and where there is no launcher.
+/// Both from the environment, for what must be known before MPI_Init.
+bool launched_by_mpi();
+bool first_process();
+
 /// Which start of the job this process is, when a parent of its own runs it several times.
 struct LaunchChild {
   int index = 0;            // from 0

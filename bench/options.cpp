@@ -1,6 +1,7 @@
 #include "bench/options.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include <fmt/format.h>
@@ -151,7 +152,8 @@ RunConfig resolve(const RunOptions& o) {
   require(o.topk > 0, "--topk", std::to_string(o.topk), "wanted at least 1");
   require(o.warmup >= 1, "--warmup", std::to_string(o.warmup), "wanted at least 1: it connects the ranks");
   require(o.iterations >= 1, "--iterations", std::to_string(o.iterations), "wanted at least 1");
-  require(o.time_limit_s > 0, "--time-limit", fmt::format("{}", o.time_limit_s), "wanted more than 0 seconds");
+  require(o.time_limit_s > 0 && std::isfinite(o.time_limit_s), "--time-limit", fmt::format("{}", o.time_limit_s),
+          "wanted more than 0 seconds");
   require(o.check >= 1, "--check", std::to_string(o.check), "wanted at least 1: unchecked times are not printed");
   require(o.launches >= 1, "--launches", std::to_string(o.launches), "wanted at least 1");
   require(o.threads >= 0, "--threads", std::to_string(o.threads), "wanted 0 or more");
@@ -172,8 +174,7 @@ RunConfig resolve(const RunOptions& o) {
 measure::Values values_of(const RunOptions& o) {
   const auto window = [](const exchange::Window& w) { return fmt::format("{}x{}", w.fragment_bytes, w.in_flight); };
   const RunConfig config = resolve(o);
-  const bool whole_file = routing::is_file(o.routing) && !o.tokens_given;
-  return {{"tokens", whole_file ? "all of the file" : o.tokens},
+  return {{"tokens", o.tokens},
           {"hidden", o.hidden},
           {"ffn", o.ffn},
           {"shared-ffn", o.shared_ffn},
@@ -183,7 +184,7 @@ measure::Values values_of(const RunOptions& o) {
           {"combine-dtype", o.combine_dtype},
           {"routing", o.routing},
           {"placement", o.placement},
-          {"seed", static_cast<std::int64_t>(o.seed)},
+          {"seed", fmt::format("{}", o.seed)},
           {"strategy", o.strategy},
           {"device", o.device},
           {"exchange", o.exchange},
@@ -199,6 +200,18 @@ measure::Values values_of(const RunOptions& o) {
           {"json", o.json},
           {"csv", o.csv},
           {"trace", o.trace}};
+}
+
+measure::Values values_of(const RunOptions& o, const routing::Routing& routing) {
+  measure::Values values = values_of(o);
+  for (auto& [name, value] : values) {
+    if (name == "experts") value = std::int64_t{routing.experts};
+    if (name == "topk") value = std::int64_t{routing.topk};
+    if (name == "tokens" && routing::is_file(o.routing) && !o.tokens_given) {
+      value = fmt::format("all {} of the file", routing.tokens);
+    }
+  }
+  return values;
 }
 
 }  // namespace ep::bench

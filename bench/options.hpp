@@ -8,6 +8,7 @@
 #include "exchange/exchange.hpp"
 #include "measure/result.hpp"
 #include "plan/plan.hpp"
+#include "routing/routing.hpp"
 
 namespace ep::bench {
 
@@ -67,5 +68,8 @@ RunConfig resolve(const RunOptions& options);
 
 /// Every option in force by its flag's name, for the report and for comparing ranks.
 measure::Values values_of(const RunOptions& options);
+
+/// The same with what a routing file decided: its tokens, experts and top-k.
+measure::Values values_of(const RunOptions& options, const routing::Routing& routing);
 
 }  // namespace ep::bench

@@ -1,5 +1,6 @@
 #include "bench/provenance.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <fstream>
 #include <sys/utsname.h>
@@ -26,7 +27,7 @@ std::string first_line(const char* path) {
 std::string cpu_model() {
   std::ifstream file("/proc/cpuinfo");
   for (std::string line; std::getline(file, line);) {
-    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
+    if (line.starts_with("model name")) return line.substr(std::min(line.size(), line.find(':') + 2));
   }
   return "unknown";
 }

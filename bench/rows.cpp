@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <utility>
 
 #include "cost/route_cost.hpp"
 #include "measure/statistics.hpp"
@@ -78,39 +80,38 @@ void add_steps(measure::Row& row, const schedule::Schedule& schedule, const Meas
     const auto id = static_cast<std::size_t>(op.id);
     const cost::OperationCost& alone = prediction.operations[id];
     row.steps.push_back({op.id, op.name, std::string(schedule::name_of(op.kind)),
-                         std::string(schedule::name_of(op.lane)), alone.bottleneck.resource,
+                         std::string(schedule::name_of(op.lane)), alone.uses.empty() ? "" : alone.uses[0].resource,
                          measure::median(m.op_start_us[id]), measure::median(m.op_duration_us[id]),
                          predicted[id].duration_us, *std::max_element(alone.rank_us.begin(), alone.rank_us.end()),
                          bytes_of(op), op.waits});
   }
 }
 
-/// Resources by their busy time over the whole row: the operations that one resource bounds add up.
+/// Resources by their busy time over the whole row, all operations together, whichever bound each of them.
 void add_bottlenecks(measure::Row& row, const schedule::Schedule& schedule, const cost::Prediction& prediction) {
-  std::vector<measure::Bottleneck> found;
-  std::vector<double> longest;
+  struct Busy {
+    measure::Bottleneck resource;
+    double most = 0;  // share of the operation that loads it most
+  };
+  std::map<std::pair<std::string, int>, Busy> found;
   for (const schedule::Operation& op : schedule.ops) {
-    const cost::ResourceUse& use = prediction.operations[static_cast<std::size_t>(op.id)].bottleneck;
-    if (use.busy_us <= 0) continue;
-    const double share = use.busy_us / prediction.total_us;
-    const auto same = std::find_if(found.begin(), found.end(), [&](const measure::Bottleneck& b) {
-      return b.resource == use.resource && b.rank == use.index;
-    });
-    if (same == found.end()) {
-      found.push_back({use.resource, use.index, share, op.name});
-      longest.push_back(share);
-      continue;
-    }
-    same->utilisation += share;
-    double& most = longest[static_cast<std::size_t>(same - found.begin())];
-    if (share > most) {
-      most = share;
-      same->step = op.name;
+    for (const cost::ResourceUse& use : prediction.operations[static_cast<std::size_t>(op.id)].uses) {
+      Busy& busy = found[{use.resource, use.index}];
+      const double share = use.busy_us / prediction.total_us;
+      busy.resource.resource = use.resource;
+      busy.resource.rank = use.index;
+      busy.resource.utilisation += share;
+      if (share <= busy.most) continue;
+      busy.most = share;
+      busy.resource.step = op.name;
     }
   }
-  std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.utilisation > b.utilisation; });
-  if (!found.empty()) row.bottleneck = found[0];
-  if (found.size() > 1) row.runner_up = found[1];
+  std::vector<measure::Bottleneck> sorted;
+  for (const auto& [key, busy] : found) sorted.push_back(busy.resource);
+  std::stable_sort(sorted.begin(), sorted.end(),
+                   [](const auto& a, const auto& b) { return a.utilisation > b.utilisation; });
+  if (!sorted.empty()) row.bottleneck = sorted[0];
+  if (sorted.size() > 1) row.runner_up = sorted[1];
 }
 
 void add_ranks(measure::Row& row, const RowContext& context, const Samples& samples, const Measured& m) {

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cstdlib>
 #include <memory>
 #include <numeric>
 #include <unistd.h>
@@ -43,24 +42,36 @@ int default_threads(const mpi::Communicator& communicator) {
   return std::max(1, core::core_count() / sharers);
 }
 
-/// Throws InputError on every rank when a node's ranks together need more memory than it has.
-void require_memory(const mpi::Communicator& communicator, const Job& job, device::Device& device, int max_chunks) {
+/// What this rank's buffers take, and what it needs beside them at most: two copies of its tokens on their way to the
+/// device. Throws InputError when sizes overflow.
+double memory_needs(const mpi::Communicator& communicator, const Job& job, const device::Device& device,
+                    int max_chunks) {
   const plan::Plan plan = plan::make_plan(job.routing, job.placement, job.topology, 1);
-  const double needs = static_cast<double>(
-      layer::required_bytes(layer::buffer_sizes(plan, communicator.rank()), job.config.shape, job.routing.topk,
-                            job.routing.experts, device.compute_dtype(job.config.shape.combine_dtype), max_chunks));
-  const double mine[] = {needs, static_cast<double>(device.available_bytes(device::MemoryUse::device))};
+  const layer::BufferSizes sizes = layer::buffer_sizes(plan, communicator.rank());
+  const std::int64_t buffers = layer::required_bytes(sizes, job.config.shape, job.routing.topk, job.routing.experts,
+                                                     device.compute_dtype(job.config.shape.combine_dtype), max_chunks);
+  const double staging = static_cast<double>(sizes.tokens) * job.config.shape.hidden * 2 * sizeof(float);
+  return static_cast<double>(buffers) + staging;
+}
+
+/// Throws SharedError when a node's ranks together need more memory than it has.
+void require_memory(const mpi::Communicator& communicator, const Job& job, const device::Device& device,
+                    int max_chunks) {
+  double mine[2] = {0, static_cast<double>(device.available_bytes(device::MemoryUse::device))};
+  mpi::all_or_none(communicator, [&] { mine[0] = memory_needs(communicator, job, device, max_chunks); });
   const std::vector<double> all = communicator.gather_all(std::span<const double>(mine));
   std::vector<double> needed(static_cast<std::size_t>(job.topology.nodes));
-  for (int rank = 0; rank < communicator.size(); ++rank) {
-    const auto r = static_cast<std::size_t>(rank);
-    double& node = needed[static_cast<std::size_t>(job.topology.node_of_rank[r])];
-    node += all[2 * r];
-    if (node <= all[2 * r + 1]) continue;
-    throw core::InputError(
-        "sizes", "memory of the layer's buffers", fmt::format("{:.1f} GB on one node", node / 1e9),
-        fmt::format("it has {:.1f} GB free: fewer --tokens, --experts or a smaller --hidden", all[2 * r + 1] / 1e9));
-  }
+  mpi::all_or_none(communicator, [&] {
+    for (int rank = 0; rank < communicator.size(); ++rank) {
+      const auto r = static_cast<std::size_t>(rank);
+      double& node = needed[static_cast<std::size_t>(job.topology.node_of_rank[r])];
+      node += all[2 * r];
+      if (node <= all[2 * r + 1]) continue;
+      throw core::InputError(
+          "sizes", "memory of the layer's buffers", fmt::format("{:.1f} GB on one node", node / 1e9),
+          fmt::format("it has {:.1f} GB free: fewer --tokens, --experts or a smaller --hidden", all[2 * r + 1] / 1e9));
+    }
+  });
   spdlog::info("buffers: {:.1f} MB on rank 0, {:.1f} MB on all ranks", all[0] / 1e6,
                std::accumulate(needed.begin(), needed.end(), 0.0) / 1e6);
 }
@@ -110,19 +121,19 @@ measure::Report measure_job(const RunOptions& options, const Job& job, const std
                             const mpi::Communicator& communicator, device::Device& device, exchange::Exchange& exchange,
                             const std::vector<std::string>& hosts) {
   spdlog::info("calibrating links, kernels and GEMMs");
+  const mpi::ClockSync clock(communicator);
   const cost::Machine machine = calibration::calibrate(
-      device, exchange, communicator,
+      device, exchange, communicator, clock,
       {job.placement, job.topology, job.config.shape, job.routing.topk, job.routing.tokens, options.seed});
   layer::Layer layer(device, exchange,
                      {job.routing, job.placement, job.topology, job.config.shape, options.seed, communicator.rank(),
                       max_chunks(schedules)});
-  const mpi::ClockSync clock(communicator);
   spdlog::info("measuring {} strategies, at most {} s", schedules.size(), options.time_limit_s);
   const std::vector<Samples> samples =
       take_samples(layer, schedules, communicator, clock, {options.warmup, options.iterations, options.time_limit_s});
   const std::vector<measure::CheckResult> checks = check_results(layer, schedules, communicator, options.check);
   measure::Report report;
-  report.config = values_of(options);
+  report.config = values_of(options, job.routing);
   report.clock_source = clock.source();
   report.skew = routing::skew_of(job.routing, job.placement.expert_ranks(), communicator.size());
   report.routing_hash = routing::hash(job.routing);
@@ -134,46 +145,54 @@ measure::Report measure_job(const RunOptions& options, const Job& job, const std
   return report;
 }
 
-bool all_passed(const measure::Report& report) {
-  return std::all_of(report.rows.begin(), report.rows.end(), [](const measure::Row& row) { return row.check.passed; });
+bool all_trusted(const measure::Report& report) {
+  return std::all_of(report.rows.begin(), report.rows.end(),
+                     [](const measure::Row& row) { return measure::trusted(row); });
+}
+
+/// Files that a report goes to, by rank 0.
+std::vector<std::string> output_paths(const RunOptions& options) {
+  std::vector<std::string> paths;
+  for (const std::string& path : {options.json, options.csv, options.trace}) {
+    if (!path.empty()) paths.push_back(path);
+  }
+  return paths;
 }
 
 void write_outputs(const RunOptions& options, const measure::Report& report) {
-  fmt::print("{}", report::table(report));
+  const std::vector<std::string> paths = output_paths(options);
+  const bool taken = std::find(paths.begin(), paths.end(), "-") != paths.end();  // standard output holds a document
+  fmt::print(taken ? stderr : stdout, "{}", report::table(report));
   if (!options.json.empty()) report::write_file(options.json, report::json(report));
   if (!options.csv.empty()) report::write_file(options.csv, report::csv(report));
+  if (!options.trace.empty()) report::write_file(options.trace, report::trace(report));
 }
 
-/// The job on all ranks. Bad input is thrown on every rank alike, and only before `together` turns false.
-core::ExitCode run_job(const RunOptions& options, const Invocation& invocation, const mpi::Communicator& communicator,
-                       bool& together) {
+core::ExitCode run_job(const RunOptions& options, const Invocation& invocation, const mpi::Communicator& communicator) {
   const Job job = make_job(options, communicator);
   const std::optional<LaunchChild> child = launch_child();
   mpi::all_or_none(communicator, [&] {
     if (communicator.rank() != 0 || child) return;
-    for (const std::string& path : {options.json, options.csv, options.trace}) {
-      if (!path.empty()) report::require_writable(path);
-    }
+    for (const std::string& path : output_paths(options)) report::require_writable(path);
   });
   const auto device = device::make_cpu_device(options.threads > 0 ? options.threads : default_threads(communicator));
-  const auto exchange = exchange::make_mpi_exchange(communicator, job.config.mpi);
+  std::unique_ptr<exchange::Exchange> exchange;
+  // What it refuses, it refuses on every rank, before it communicates.
+  mpi::all_or_none(communicator, [&] { exchange = exchange::make_mpi_exchange(communicator, job.config.mpi); });
   const std::vector<schedule::Schedule> schedules = build_schedules(job);
   require_memory(communicator, job, *device, max_chunks(schedules));
-  together = false;
   const std::vector<std::string> hosts = communicator.gather_all(mpi::host_name());
   measure::Report report = measure_job(options, job, schedules, communicator, *device, *exchange, hosts);
   report.provenance = provenance(communicator, job, hosts, invocation.arguments());
+  report.provenance.emplace_back("device", device->description());
   if (communicator.rank() == 0) {
     if (child) {
       report::write_file(child->report_path, report::json(report));
     } else {
       write_outputs(options, report);
     }
-    if (!options.trace.empty() && (!child || child->index == 0)) {
-      report::write_file(options.trace, report::trace(report));
-    }
   }
-  return all_passed(report) ? core::ExitCode::ok : core::ExitCode::wrong_data;
+  return all_trusted(report) ? core::ExitCode::ok : core::ExitCode::wrong_data;
 }
 
 /// Runs `body` under MPI. An error that all ranks share is printed once and ends them in order; one rank's own error is
@@ -183,37 +202,37 @@ core::ExitCode under_mpi(Invocation& invocation, Body body) {
   mpi::Environment environment(invocation.argc, invocation.argv);
   const mpi::Communicator communicator = mpi::Communicator::world();
   set_up_progress(communicator.rank());
-  bool together = true;
-  const auto fail = [&](core::ExitCode code, const char* what) {
-    if (together) {
-      if (communicator.rank() == 0) fmt::print(stderr, "epbench: {}\n", what);
-      return code;
-    }
+  const auto abort = [&](core::ExitCode code, const char* what) {
     fmt::print(stderr, "epbench: rank {} on {}: {}\n", communicator.rank(), mpi::host_name(), what);
     mpi::abort(code);
   };
   try {
-    return body(communicator, together);
+    return body(communicator);
+  } catch (const mpi::SharedError& error) {
+    if (communicator.rank() == 0) fmt::print(stderr, "epbench: {}\n", error.what());
+    return error.code();
   } catch (const core::Error& error) {
-    return fail(error.code(), error.what());
+    abort(error.code(), error.what());
   } catch (const std::bad_alloc&) {
-    together = false;
-    return fail(core::ExitCode::unsupported, "out of memory");
+    abort(core::ExitCode::unsupported, "out of memory");
   } catch (const std::exception& error) {
-    together = false;
-    return fail(core::ExitCode::internal, error.what());
+    abort(core::ExitCode::internal, error.what());
   }
+  return core::ExitCode::internal;
 }
 
 core::ExitCode run(const RunOptions& options, Invocation& invocation) {
   if (options.launches > 1 && !launch_child()) {
+    resolve(options);
+    if (first_process()) {
+      for (const std::string& path : output_paths(options)) report::require_writable(path);
+    }
     const LaunchOutcome outcome = run_launches(options, invocation.argv);
     if (outcome.merged) write_outputs(options, *outcome.merged);
     return static_cast<core::ExitCode>(outcome.exit_code);
   }
-  return under_mpi(invocation, [&](const mpi::Communicator& communicator, bool& together) {
-    return run_job(options, invocation, communicator, together);
-  });
+  return under_mpi(invocation,
+                   [&](const mpi::Communicator& communicator) { return run_job(options, invocation, communicator); });
 }
 
 }  // namespace
@@ -226,15 +245,12 @@ void add_run(CLI::App& app, Invocation& invocation) {
 }
 
 core::ExitCode report_usage_error(Invocation& invocation, const core::Error& error) {
-  constexpr const char* kLauncherVariables[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"};
-  const bool launched = std::any_of(std::begin(kLauncherVariables), std::end(kLauncherVariables),
-                                    [](const char* name) { return std::getenv(name) != nullptr; });
-  if (!launched) {
+  if (!launched_by_mpi()) {
     fmt::print(stderr, "epbench: {}\n", error.what());
     return error.code();
   }
   // The other ranks' first step is the same agreement (make_job).
-  return under_mpi(invocation, [&](const mpi::Communicator& communicator, bool&) {
+  return under_mpi(invocation, [&](const mpi::Communicator& communicator) {
     mpi::all_or_none(communicator, [&] { throw core::Error(error); });
     return error.code();
   });

@@ -9,7 +9,8 @@ namespace ep::bench {
 
 namespace {
 
-constexpr int kBatch = 10;
+constexpr double kBatch = 10;
+constexpr double kLongestLimitUs = 1e15;
 constexpr double kPrecision = 0.02;  // of the median, either way
 
 double extent_us(const std::vector<schedule::Span>& spans) {
@@ -53,8 +54,8 @@ class Series {
     communicator_.barrier();
     const auto comm = executor_.run(schedule_, layer::Phase::comm_alone);
     if (!keep) return;
-    batch_.overlap.push_back({extent_us(whole), busy_us(compute, schedule::Lane::compute), extent_us(comm),
-                              busy_us(whole, schedule::Lane::compute)});
+    batch_.overlap.push_back(
+        {extent_us(whole), extent_us(compute), extent_us(comm), busy_us(whole, schedule::Lane::compute)});
     batch_.iterations.push_back(std::move(whole));
   }
 
@@ -84,7 +85,9 @@ class Series {
         next += 4;
       }
     }
-    samples_.clock_uncertainty_us = std::max(samples_.clock_uncertainty_us, clock.uncertainty_us());
+    // Two ranks may both be off by as much, in opposite directions.
+    const double uncertainty = 2 * communicator_.max(clock.uncertainty_us());
+    samples_.clock_uncertainty_us = std::max(samples_.clock_uncertainty_us, uncertainty);
     batch_ = {};
   }
 
@@ -115,11 +118,16 @@ std::vector<Samples> take_samples(layer::Layer& layer, const std::vector<schedul
                                   const StopRule& rule) {
   std::vector<Series> series;
   for (const schedule::Schedule& schedule : schedules) series.emplace_back(layer, schedule, communicator);
-  for (int i = 0; i < rule.warmup; ++i) {
-    for (Series& one : series) one.iterate(false);
-  }
   const double start = core::now_us();
+  const double limit_us = std::min(rule.time_limit_s * 1e6, kLongestLimitUs);
+  for (std::int64_t left = rule.warmup; left > 0;) {
+    for (Series& one : series) one.iterate(false);
+    // A slow job warms up once and no more than its time allows.
+    left = core::now_us() - start > limit_us / 4 ? 0 : left - 1;
+    communicator.broadcast_value(left, 0);
+  }
   std::int64_t taken = 0;
+  const double measuring = core::now_us();
   for (std::int64_t batch = 1; batch > 0;) {
     const mpi::ClockSample before = clock.measure();
     for (std::int64_t i = 0; i < batch; ++i) {
@@ -130,11 +138,12 @@ std::vector<Samples> take_samples(layer::Layer& layer, const std::vector<schedul
     taken += batch;
     const bool done =
         std::all_of(series.begin(), series.end(), [&](const Series& one) { return one.converged(rule.iterations); });
-    const double elapsed = core::now_us() - start;
-    const double left = rule.time_limit_s * 1e6 - elapsed;
+    const double now = core::now_us();
+    const double elapsed = now - start;
+    const double left = limit_us - elapsed;
     // As many as fit, so that the limit holds for slow iterations too.
-    const auto fit = static_cast<std::int64_t>(left / (elapsed / static_cast<double>(taken)));
-    batch = done ? 0 : std::clamp<std::int64_t>(fit, 0, kBatch);
+    const double fit = left / ((now - measuring) / static_cast<double>(taken));
+    batch = done ? 0 : static_cast<std::int64_t>(std::clamp(fit, 0.0, kBatch));
     communicator.broadcast_value(batch, 0);
   }
   std::vector<Samples> samples;

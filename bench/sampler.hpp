@@ -12,7 +12,7 @@ namespace ep::bench {
 struct StopRule {
   int warmup = 0;
   int iterations = 0;       // at least
-  double time_limit_s = 0;  // at most, for all schedules together
+  double time_limit_s = 0;  // at most, for all schedules together, warm-up included
 };
 
 /// What was measured of one schedule; complete on every rank.

@@ -4,6 +4,7 @@
 #include "cost/machine.hpp"
 #include "device/device.hpp"
 #include "exchange/exchange.hpp"
+#include "mpi/clock_sync.hpp"
 #include "mpi/communicator.hpp"
 #include "placement/placement.hpp"
 #include "plan/plan.hpp"
@@ -21,11 +22,12 @@ struct CalibrationInput {
   double budget_us = 1.5e6;  // stop adding measurements past this
 };
 
-/// Measures the constants of the cost model on this machine in about `budget_us`, all ranks at once, as the layer will
+/// Measures the constants of the cost model on this machine in about `budget_us` (more where setting the layer up
+/// takes that long), all ranks at once, as the layer will
 /// run: links by exchanges between one pair and between all; kernels and GEMMs by running the layer on uniform
 /// routings of a few smaller sizes; interference by running a GEMM beside an exchange. Every sample is the slowest
 /// rank's, every constant comes from medians. Same result on every rank. @pre collective
 cost::Machine calibrate(device::Device& device, exchange::Exchange& exchange, const mpi::Communicator& communicator,
-                        const CalibrationInput& input);
+                        const mpi::ClockSync& clock, const CalibrationInput& input);
 
 }  // namespace ep::calibration

@@ -6,42 +6,63 @@ namespace ep::calibration {
 
 namespace {
 
-/// Through the origin: the weighted mean of us / bytes.
-cost::Line proportional(std::span<const Sample> samples) {
-  double weight_sum = 0;
-  double slope_sum = 0;
-  for (const Sample& s : samples) {
-    const double weight = s.bytes * s.bytes / (s.us * s.us);
-    weight_sum += weight;
-    slope_sum += weight * s.us / s.bytes;
+/// Sums over samples, weighted by 1 / us^2.
+struct Sums {
+  double w = 0, x = 0, y = 0, xx = 0, xy = 0;
+
+  void add(const Sample& s) {
+    const double weight = 1 / (s.us * s.us);
+    w += weight;
+    x += weight * s.bytes;
+    y += weight * s.us;
+    xx += weight * s.bytes * s.bytes;
+    xy += weight * s.bytes * s.us;
   }
-  return {0, 1e-3 * weight_sum / slope_sum};
-}
+};
+
+constexpr double kSpread = 1e-6;  // bytes closer than this, relatively, are one size measured twice
 
 }  // namespace
 
 cost::Line fit_line(std::span<const Sample> samples) {
-  double w = 0;
-  double wx = 0;
-  double wy = 0;
-  double wxx = 0;
-  double wxy = 0;
+  Sums sums;
   for (const Sample& s : samples) {
-    const double weight = 1 / (s.us * s.us);
-    w += weight;
-    wx += weight * s.bytes;
-    wy += weight * s.us;
-    wxx += weight * s.bytes * s.bytes;
-    wxy += weight * s.bytes * s.us;
+    if (s.bytes > 0 && s.us > 0) sums.add(s);
   }
-  const double determinant = w * wxx - wx * wx;
-  const double slope = determinant > 0 ? (w * wxy - wx * wy) / determinant : 0;
-  const double latency = slope > 0 ? (wy - slope * wx) / w : 0;
-  if (slope > 0 && latency >= 0) return {latency, 1e-3 / slope};
-  if (slope > 0) return proportional(samples);
-  const auto largest = std::max_element(samples.begin(), samples.end(),
-                                        [](const Sample& a, const Sample& b) { return a.bytes < b.bytes; });
-  return {0, largest->bytes / largest->us * 1e-3};
+  if (sums.w <= 0) return {};
+  const double determinant = sums.w * sums.xx - sums.x * sums.x;
+  if (determinant > kSpread * sums.w * sums.xx) {
+    const double slope = (sums.w * sums.xy - sums.x * sums.y) / determinant;
+    const double latency = (sums.y - slope * sums.x) / sums.w;
+    if (slope > 0 && latency >= 0) return {latency, 1e-3 / slope};
+  }
+  return {0, 1e-3 * sums.xx / sums.xy};
+}
+
+std::vector<cost::GemmCurve::Point> tidy(std::vector<cost::GemmCurve::Point> points) {
+  std::sort(points.begin(), points.end(), [](const auto& a, const auto& b) { return a.rows < b.rows; });
+  std::vector<cost::GemmCurve::Point> result;
+  for (const auto& point : points) {
+    if (!result.empty() && point.rows == result.back().rows) {
+      result.back().us = 0.5 * (result.back().us + point.us);
+    } else {
+      result.push_back(point);
+    }
+  }
+  for (std::size_t i = 1; i < result.size(); ++i) result[i].us = std::max(result[i].us, result[i - 1].us);
+  return result;
+}
+
+cost::Interference interference_of(const TwoTasks& tasks) {
+  const bool compute_first = tasks.compute_us <= tasks.comm_us;
+  const double first_alone = compute_first ? tasks.compute_alone_us : tasks.comm_alone_us;
+  const double other_alone = compute_first ? tasks.comm_alone_us : tasks.compute_alone_us;
+  const double together = std::min(tasks.compute_us, tasks.comm_us);
+  const double rest = std::max(tasks.compute_us, tasks.comm_us) - together;
+  const double first = first_alone > 0 ? std::max(1.0, together / first_alone) : 1;
+  const double done = other_alone - rest;  // of the other's work, while both ran
+  const double other = done > 0 ? std::max(1.0, together / done) : first;
+  return compute_first ? cost::Interference{first, other} : cost::Interference{other, first};
 }
 
 }  // namespace ep::calibration

@@ -1,5 +1,6 @@
 #pragma once
 #include <span>
+#include <vector>
 
 #include "cost/machine.hpp"
 
@@ -11,7 +12,22 @@ struct Sample {
 };
 
 /// Least-squares line through (bytes, us) with weights 1 / us^2, so that every sample counts by its relative error.
-/// A negative latency becomes 0; when the times do not grow with the bytes the line goes through the largest sample.
+/// Samples without bytes or time say nothing and are left out. A negative latency becomes 0; when the times do not grow
+/// with the bytes, or all bytes are equal, the line goes through the origin. No sample gives a line of gbs 0.
 cost::Line fit_line(std::span<const Sample> samples);
+
+/// The points in order of rows, those of equal rows made one, and no time shorter than that of fewer rows.
+std::vector<cost::GemmCurve::Point> tidy(std::vector<cost::GemmCurve::Point> points);
+
+/// Times of a computation and a communication, each alone, and of both when they begin together.
+struct TwoTasks {
+  double compute_alone_us = 0;
+  double comm_alone_us = 0;
+  double compute_us = 0;
+  double comm_us = 0;
+};
+
+/// The slow-down of each while both run. The first to end was slowed all along, the other until then. At least 1 each.
+cost::Interference interference_of(const TwoTasks& tasks);
 
 }  // namespace ep::calibration

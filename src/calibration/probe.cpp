@@ -1,6 +1,7 @@
 #include "calibration/probe.hpp"
 
 #include <algorithm>
+#include <vector>
 
 namespace ep::calibration {
 
@@ -26,21 +27,12 @@ Tables lay_out(const core::Matrix<std::int64_t>& bytes, int rank, bool sending) 
 
 }  // namespace
 
-double median_of_slowest(const mpi::Communicator& communicator, int repeats, const std::function<double()>& sample) {
-  std::vector<double> samples;
-  for (int i = 0; i < repeats; ++i) {
-    communicator.barrier();
-    samples.push_back(communicator.max(sample()));
-  }
-  std::nth_element(samples.begin(), samples.begin() + repeats / 2, samples.end());
-  return samples[static_cast<std::size_t>(repeats / 2)];
-}
-
 ExchangeProbe::ExchangeProbe(device::Device& device, exchange::Exchange& exchange,
-                             const mpi::Communicator& communicator, std::int64_t max_bytes)
+                             const mpi::Communicator& communicator, const mpi::ClockMap& clock, std::int64_t max_bytes)
     : device_(device),
       exchange_(exchange),
       communicator_(communicator),
+      clock_(clock),
       send_(device.allocate(max_bytes, device::MemoryUse::exchange)),
       recv_(device.allocate(max_bytes, device::MemoryUse::exchange)) {
   // Pages never written are all one page of zeros: copying from them would be too fast.
@@ -54,16 +46,23 @@ double ExchangeProbe::time_us(const core::Matrix<std::int64_t>& bytes, int repea
   const Tables recv = lay_out(bytes, communicator_.rank(), false);
   const auto start = device_.create_event();
   const auto end = device_.create_event();
-  const auto exchange = [&] {
+  std::vector<double> samples;
+  for (int i = 0; i <= repeats; ++i) {
+    communicator_.barrier();
     device_.record(*start, device_.comm_stream());
     exchange_.all_to_all(device_.comm_stream(),
                          {send_.data(), recv_.data(), send.rows, send.offsets, recv.rows, recv.offsets, 1});
     device_.record(*end, device_.comm_stream());
     device_.synchronize();
-    return device_.time_us(*end) - device_.time_us(*start);
-  };
-  exchange();
-  return median_of_slowest(communicator_, repeats, exchange);
+    const double started = device_.time_us(*start);
+    const double ended = device_.time_us(*end);
+    const double last_start = communicator_.max(started + clock_.offset_us(started));
+    const double last_end = communicator_.max(ended + clock_.offset_us(ended));
+    if (i > 0) samples.push_back(last_end - last_start);
+  }
+  const auto middle = samples.begin() + repeats / 2;
+  std::nth_element(samples.begin(), middle, samples.end());
+  return *middle;
 }
 
 }  // namespace ep::calibration

@@ -1,10 +1,8 @@
 #pragma once
-#include <functional>
-#include <vector>
-
 #include "core/matrix.hpp"
 #include "device/device.hpp"
 #include "exchange/exchange.hpp"
+#include "mpi/clock_sync.hpp"
 #include "mpi/communicator.hpp"
 
 namespace ep::calibration {
@@ -14,7 +12,7 @@ class ExchangeProbe {
  public:
   /// @param max_bytes most that one rank sends or receives in one exchange.
   ExchangeProbe(device::Device& device, exchange::Exchange& exchange, const mpi::Communicator& communicator,
-                std::int64_t max_bytes);
+                const mpi::ClockMap& clock, std::int64_t max_bytes);
 
   /// Median over `repeats` of the time from the latest start to the last end over ranks, after one unmeasured exchange.
   /// @param bytes [ranks, ranks] from row to column; the diagonal is ignored. @pre collective
@@ -24,12 +22,9 @@ class ExchangeProbe {
   device::Device& device_;
   exchange::Exchange& exchange_;
   const mpi::Communicator& communicator_;
+  const mpi::ClockMap& clock_;
   device::Buffer send_;
   device::Buffer recv_;
 };
-
-/// Median of `repeats` samples, each the largest over ranks of what `sample` returns; a barrier goes before each.
-/// @pre collective
-double median_of_slowest(const mpi::Communicator& communicator, int repeats, const std::function<double()>& sample);
 
 }  // namespace ep::calibration

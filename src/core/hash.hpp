@@ -1,5 +1,7 @@
 #pragma once
+#include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 namespace ep::core {
 
@@ -8,8 +10,8 @@ class Fnv1a {
  public:
   template <class Integer>
   constexpr void add(Integer value) {
-    static_assert(sizeof(Integer) > 1, "a char's sign differs between machines");
-    auto word = static_cast<std::uint64_t>(value);
+    // Through the unsigned type: whether a char has a sign differs between machines.
+    std::uint64_t word = static_cast<std::make_unsigned_t<Integer>>(value);
     for (std::size_t i = 0; i < sizeof(Integer); ++i, word >>= 8) {
       hash_ = (hash_ ^ (word & 0xffU)) * 0x100000001b3ULL;
     }

@@ -1,17 +1,20 @@
 #include "cost/exchange_cost.hpp"
 
 #include <algorithm>
-#include <utility>
 
 namespace ep::cost {
 
 namespace {
+
+constexpr const char* kNodeMemory = "node memory";
 
 /// What passes through the resources of the machine, summed up over the traffic matrix.
 struct Load {
   explicit Load(const Machine& machine)
       : egress_us(static_cast<std::size_t>(machine.topology.ranks())),
         ingress_us(egress_us.size()),
+        in_node(egress_us.size()),
+        between(egress_us.size()),
         node_memory_bytes(static_cast<std::size_t>(machine.topology.nodes)),
         node_egress_bytes(node_memory_bytes.size()),
         node_ingress_bytes(node_memory_bytes.size()) {}
@@ -19,13 +22,15 @@ struct Load {
   void add(const Machine& machine, int source, int destination, double bytes) {
     const auto s = static_cast<std::size_t>(source);
     const auto d = static_cast<std::size_t>(destination);
-    const bool in_node = machine.topology.same_node(source, destination);
-    const double time = (in_node ? machine.in_node : machine.between_nodes).time_us(bytes);
+    const bool same_node = machine.topology.same_node(source, destination);
+    const double time = (same_node ? machine.in_node : machine.between_nodes).time_us(bytes);
     egress_us[s] += time;
     ingress_us[d] += time;
     const auto from = static_cast<std::size_t>(machine.topology.node_of_rank[s]);
     const auto to = static_cast<std::size_t>(machine.topology.node_of_rank[d]);
-    if (in_node) {
+    auto& touched = same_node ? in_node : between;
+    touched[s] = touched[d] = true;
+    if (same_node) {
       node_memory_bytes[from] += bytes;
     } else {
       node_egress_bytes[from] += bytes;
@@ -33,7 +38,8 @@ struct Load {
     }
   }
 
-  std::vector<double> egress_us, ingress_us;                                     // [ranks]
+  std::vector<double> egress_us, ingress_us;  // [ranks]
+  std::vector<bool> in_node, between;         // [ranks] does it send or receive on this tier
   std::vector<double> node_memory_bytes, node_egress_bytes, node_ingress_bytes;  // [nodes]
 };
 
@@ -43,17 +49,13 @@ double through(double bytes, const Line& line) {
 
 std::vector<ResourceUse> node_uses(const Load& load, const Machine& machine, std::size_t node) {
   const int index = static_cast<int>(node);
-  return {{"node memory", index, through(load.node_memory_bytes[node], machine.node_memory)},
+  return {{kNodeMemory, index, through(load.node_memory_bytes[node], machine.node_memory)},
           {"node egress", index, through(load.node_egress_bytes[node], machine.node_nic)},
           {"node ingress", index, through(load.node_ingress_bytes[node], machine.node_nic)}};
 }
 
-void keep_top_two(ExchangeCost& cost, const ResourceUse& use) {
-  if (use.busy_us > cost.bottleneck.busy_us) {
-    cost.runner_up = std::exchange(cost.bottleneck, use);
-  } else if (use.busy_us > cost.runner_up.busy_us) {
-    cost.runner_up = use;
-  }
+void add_busy(std::vector<ResourceUse>& uses, const ResourceUse& use) {
+  if (use.busy_us > 0) uses.push_back(use);
 }
 
 }  // namespace
@@ -70,22 +72,27 @@ ExchangeCost exchange_cost(const core::Matrix<std::int64_t>& rows, std::int64_t 
     }
   }
   ExchangeCost cost;
-  std::vector<double> node_us(load.node_memory_bytes.size());
-  for (std::size_t node = 0; node < node_us.size(); ++node) {
+  std::vector<double> memory_us(load.node_memory_bytes.size());
+  std::vector<double> nic_us(memory_us.size());
+  for (std::size_t node = 0; node < memory_us.size(); ++node) {
     for (const ResourceUse& use : node_uses(load, machine, node)) {
-      node_us[node] = std::max(node_us[node], use.busy_us);
-      keep_top_two(cost, use);
+      double& slowest = (use.resource == kNodeMemory ? memory_us : nic_us)[node];
+      slowest = std::max(slowest, use.busy_us);
+      add_busy(cost.uses, use);
     }
   }
   for (int rank = 0; rank < ranks; ++rank) {
     const auto r = static_cast<std::size_t>(rank);
-    keep_top_two(cost, {"egress", rank, load.egress_us[r]});
-    keep_top_two(cost, {"ingress", rank, load.ingress_us[r]});
-    const bool takes_part = load.egress_us[r] > 0 || load.ingress_us[r] > 0;
-    const double node = node_us[static_cast<std::size_t>(machine.topology.node_of_rank[r])];
-    cost.rank_us.push_back(takes_part ? std::max({load.egress_us[r], load.ingress_us[r], node}) : 0);
+    const auto node = static_cast<std::size_t>(machine.topology.node_of_rank[r]);
+    add_busy(cost.uses, {"egress", rank, load.egress_us[r]});
+    add_busy(cost.uses, {"ingress", rank, load.ingress_us[r]});
+    // A node's resources hold up those of its ranks that use them.
+    cost.rank_us.push_back(std::max({load.egress_us[r], load.ingress_us[r], load.in_node[r] ? memory_us[node] : 0,
+                                     load.between[r] ? nic_us[node] : 0}));
   }
-  cost.total_us = cost.bottleneck.busy_us;
+  std::stable_sort(cost.uses.begin(), cost.uses.end(),
+                   [](const ResourceUse& a, const ResourceUse& b) { return a.busy_us > b.busy_us; });
+  if (!cost.uses.empty()) cost.total_us = cost.uses.front().busy_us;
   return cost;
 }
 

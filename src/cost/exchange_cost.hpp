@@ -10,16 +10,15 @@ namespace ep::cost {
 /// Busy time of one resource during an exchange.
 struct ResourceUse {
   std::string resource;  // "egress", "ingress" (of a rank); "node memory", "node egress", "node ingress"
-  int index = 0;         // rank or node
+  int index = 0;         // rank or node, -1: none in particular
   double busy_us = 0;
 };
 
 /// Price of one all-to-all.
 struct ExchangeCost {
-  std::vector<double> rank_us;  // [ranks] until the rank has sent and received everything
-  double total_us = 0;          // of the slowest rank
-  ResourceUse bottleneck;       // the resource that attains the maximum
-  ResourceUse runner_up;        // the busiest of the others
+  std::vector<double> rank_us;    // [ranks] until the rank has sent and received everything
+  double total_us = 0;            // of the slowest rank
+  std::vector<ResourceUse> uses;  // every resource that is busy at all, busiest first: uses[0] is the bottleneck
 };
 
 /// T = max over resources of (latency * messages + bytes / bandwidth), the resources being each rank's egress and

@@ -26,7 +26,7 @@ struct GemmCurve {
   };
   std::int64_t n = 0;
   std::int64_t k = 0;
-  std::vector<Point> points;  // ascending in rows
+  std::vector<Point> points;  // strictly ascending in rows, never descending in us
 
   /// Linear between points and beyond the last; below the first the time of the first, scaled half-way to zero rows'
   /// cost, since the weights are read whole for a single row too.
@@ -48,7 +48,6 @@ struct Machine {
   Line node_memory;      // what all ranks of a node together copy through its memory; gbs 0: no such limit
   Line node_nic;         // what a node's NICs move, each way; gbs 0: the links alone limit
   double counts_us = 0;  // the count exchange, latency-bound
-  double launch_us = 0;  // issuing one operation
   std::map<schedule::OpKind, Line> memory;  // bandwidth of each kernel
   std::vector<GemmCurve> gemm;
   Interference interference;

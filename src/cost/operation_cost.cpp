@@ -46,7 +46,7 @@ double gemm_work_us(const schedule::GemmWork& work, const Machine& machine, int 
   return total;
 }
 
-/// Kernels and GEMMs of one rank: the larger share names the resource.
+/// Kernels load a rank's memory, GEMMs its cores.
 void price_compute(const schedule::Operation& op, const Machine& machine, OperationCost& cost) {
   for (int rank = 0; rank < machine.topology.ranks(); ++rank) {
     double memory = 0;
@@ -57,10 +57,8 @@ void price_compute(const schedule::Operation& op, const Machine& machine, Operat
     }
     for (const auto& work : op.work.gemm) gemm += gemm_work_us(work, machine, rank);
     cost.rank_us[static_cast<std::size_t>(rank)] += memory + gemm;
-    const ResourceUse uses[] = {{"memory", rank, memory}, {"compute", rank, gemm}};
-    for (const ResourceUse& use : uses) {
-      if (use.busy_us > cost.bottleneck.busy_us) cost.bottleneck = use;
-    }
+    if (memory > 0) cost.uses.push_back({"memory", rank, memory});
+    if (gemm > 0) cost.uses.push_back({"compute", rank, gemm});
   }
 }
 
@@ -79,18 +77,19 @@ double GemmCurve::time_us(double rows) const {
 
 OperationCost operation_cost(const schedule::Operation& op, const Machine& machine) {
   OperationCost cost;
-  cost.rank_us.assign(static_cast<std::size_t>(machine.topology.ranks()), machine.launch_us);
+  cost.rank_us.assign(static_cast<std::size_t>(machine.topology.ranks()), 0.0);
   price_compute(op, machine, cost);
   for (const auto& work : op.work.exchange) {
     const ExchangeCost exchange = exchange_cost(*work.rows, work.row_bytes, machine);
     for (std::size_t rank = 0; rank < cost.rank_us.size(); ++rank) cost.rank_us[rank] += exchange.rank_us[rank];
-    cost.bottleneck = exchange.bottleneck;
-    cost.runner_up = exchange.runner_up;
+    cost.uses.insert(cost.uses.end(), exchange.uses.begin(), exchange.uses.end());
   }
   if (!op.work.counts.empty() && machine.topology.ranks() > 1) {
     for (double& time : cost.rank_us) time += machine.counts_us;
-    cost.bottleneck = {"latency", 0, machine.counts_us};
+    cost.uses.push_back({"latency", -1, machine.counts_us});
   }
+  std::stable_sort(cost.uses.begin(), cost.uses.end(),
+                   [](const ResourceUse& a, const ResourceUse& b) { return a.busy_us > b.busy_us; });
   return cost;
 }
 

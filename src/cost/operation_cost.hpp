@@ -10,13 +10,12 @@ namespace ep::cost {
 
 /// Price of one operation with nothing beside it.
 struct OperationCost {
-  std::vector<double> rank_us;  // [ranks]
-  ResourceUse bottleneck;       // for compute: "compute" or "memory" of the slowest rank
-  ResourceUse runner_up;
+  std::vector<double> rank_us;    // [ranks]
+  std::vector<ResourceUse> uses;  // "compute" and "memory" of each rank, the exchange's, or "latency"; busiest first
 };
 
 /// Sums the parts of `op.work`: memory by bytes / bandwidth of its kernel, GEMM by the curve of its (n, k), exchanges
-/// by exchange_cost, and launch_us for issuing it. Throws Error (internal) when the machine lacks a constant it needs.
+/// by exchange_cost. Throws Error (internal) when the machine lacks a constant it needs.
 OperationCost operation_cost(const schedule::Operation& op, const Machine& machine);
 
 }  // namespace ep::cost

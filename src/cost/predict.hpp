@@ -17,7 +17,8 @@ struct Prediction {
 
 /// Walks the schedule over a clock on every rank. An operation starts when its stream is free, its waits have ended and
 /// the host has issued it; an exchange starts when its last rank has arrived; while compute and communication both run
-/// on a rank, each is slowed by `machine.interference`. Linear in ranks * operations (plus the cost of exchanges).
+/// on a rank, each is slowed by `machine.interference`. For each rank quadratic in
+/// operations at worst, of which there are tens; exchanges are priced once each.
 Prediction predict(const schedule::Schedule& schedule, const Machine& machine);
 
 }  // namespace ep::cost

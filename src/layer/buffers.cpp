@@ -4,6 +4,7 @@
 #include <initializer_list>
 #include <vector>
 
+#include "core/error.hpp"
 #include "core/parse.hpp"
 #include "kernels/regroup.hpp"
 
@@ -82,7 +83,11 @@ BufferSizes buffer_sizes(const plan::Plan& plan, int rank) {
 std::int64_t required_bytes(const BufferSizes& sizes, const plan::LayerShape& shape, int topk, int experts,
                             core::DType compute, int max_chunks) {
   std::int64_t total = 0;
-  for (const Request& request : requests(sizes, shape, topk, experts, compute, max_chunks)) total += request.bytes;
+  for (const Request& request : requests(sizes, shape, topk, experts, compute, max_chunks)) {
+    if (__builtin_add_overflow(total, request.bytes, &total)) {
+      throw core::InputError("sizes", "memory of the layer's buffers", "over 63 bits", "smaller sizes");
+    }
+  }
   return total;
 }
 

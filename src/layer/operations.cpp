@@ -140,11 +140,11 @@ void Layer::regroup(const ChunkRows& rows, int chunk, device::Stream& stream) {
 
 void Layer::gate_up(const ChunkRows& rows, device::Stream& stream) {
   const std::int64_t in_row = input_.shape.hidden * core::size_of(compute_dtype_);
-  const std::int64_t out_row = 2 * input_.shape.ffn * core::size_of(compute_dtype_);
+  const std::int64_t out_row = 2 * std::int64_t{input_.shape.ffn} * core::size_of(compute_dtype_);
   device_.launch(
       stream, kernels::GroupedGemmArgs{rows.expert_rows, at(buffers_.expert_in, rows.recv_base, in_row),
                                        buffers_.gate_up_weights.data(), at(buffers_.gate_up, rows.recv_base, out_row),
-                                       2 * input_.shape.ffn, input_.shape.hidden, compute_dtype_});
+                                       2 * std::int64_t{input_.shape.ffn}, input_.shape.hidden, compute_dtype_});
 }
 
 void Layer::swiglu(const ChunkRows& rows, device::Stream& stream) {

@@ -40,8 +40,8 @@ Across<Element> elements(const Across<T>& launches, std::vector<Element> T::*mem
 
 void require_same(bool same, std::string_view strategy, std::string_view what) {
   if (!same)
-    throw core::Error(core::ExitCode::internal,
-                      fmt::format("launches of {} differ in their {}: not the same job", strategy, what));
+    throw core::InputError("launches", fmt::format("{} of {}", what, strategy), "different",
+                           "only launches of one job have a median");
 }
 
 void check_same_job(const Across<Row>& launches) {
@@ -53,6 +53,17 @@ void check_same_job(const Across<Row>& launches) {
     require_same(row->dispatch_bytes == first.dispatch_bytes && row->combine_bytes == first.combine_bytes,
                  first.strategy, "bytes");
   }
+}
+
+/// The options that decide what is measured, without those that say where results go.
+Values what_was_run(const Report& report) {
+  Values values;
+  for (const auto& value : report.config) {
+    if (value.first != "json" && value.first != "csv" && value.first != "trace" && value.first != "launches") {
+      values.push_back(value);
+    }
+  }
+  return values;
 }
 
 StepResult merge_steps(const Across<StepResult>& launches) {
@@ -132,6 +143,8 @@ Report merge_launches(std::span<const Report> reports) {
   for (const Report& report : reports) {
     launches.push_back(&report);
     require_same(report.rows.size() == merged.rows.size(), "the job", "rows");
+    require_same(report.routing_hash == merged.routing_hash, "the job", "routing");
+    require_same(what_was_run(report) == what_was_run(merged), "the job", "options");
     merged.clock_uncertainty_us = std::max(merged.clock_uncertainty_us, report.clock_uncertainty_us);
     for (const std::string& note : report.notes)
       if (std::find(merged.notes.begin(), merged.notes.end(), note) == merged.notes.end()) merged.notes.push_back(note);

@@ -15,7 +15,8 @@ namespace ep::measure {
 
 /// The resource that decides a duration: "rank 3 egress", "node 0 memory", "compute".
 struct Bottleneck {
-  std::string resource;    // "egress", "ingress", "node memory", "node egress", "node ingress", "compute", "memory"
+  std::string resource;    // "egress", "ingress", "node memory", "node egress", "node ingress", "compute", "memory",
+                           // "latency"
   int rank = -1;           // rank, or node for node resources; -1: none in particular
   double utilisation = 0;  // its busy time over the predicted time of the row, 0..1
   std::string step;        // name of the operation it bounds

@@ -50,7 +50,8 @@ double median(std::vector<double> samples) {
 }
 
 bool converged(const Summary& summary, std::int64_t samples, std::int64_t min_samples, double relative) {
-  return samples >= min_samples && summary.ci_low >= summary.median * (1 - relative) &&
+  constexpr std::int64_t kLeastForInterval = 6;
+  return samples >= std::max(min_samples, kLeastForInterval) && summary.ci_low >= summary.median * (1 - relative) &&
          summary.ci_high <= summary.median * (1 + relative);
 }
 

@@ -72,8 +72,9 @@ std::vector<Argument> split(const std::string& text) {
   const std::string wanted = ours.first == theirs.first || a == first.end() || b == other.end()
                                  ? fmt::format("rank 0 was given {}", ours.second)
                                  : fmt::format("rank 0 was given {} = {} there", ours.first, ours.second);
-  throw core::InputError(fmt::format("arguments of rank {}", rank), name, theirs.second,
-                         wanted + "; every rank needs the same");
+  const core::InputError error(fmt::format("arguments of rank {}", rank), name, theirs.second,
+                               wanted + "; every rank needs the same");
+  throw SharedError(error.code(), error.what());
 }
 
 }  // namespace
@@ -97,7 +98,7 @@ std::string collectively(const Communicator& communicator, const std::function<s
   communicator.broadcast_value(outcome.code, 0);
   if (outcome.code != core::ExitCode::ok) {
     communicator.broadcast(outcome.message, 0);
-    throw core::Error(outcome.code, outcome.message);
+    throw SharedError(outcome.code, outcome.message);
   }
   communicator.broadcast(bytes, 0);
   return bytes;
@@ -115,7 +116,7 @@ void all_or_none(const Communicator& communicator, const std::function<void()>& 
   const auto rank = static_cast<std::size_t>(failed - codes.begin());
   const bool everywhere =
       std::all_of(messages.begin(), messages.end(), [&](const auto& m) { return m == messages[0]; });
-  throw core::Error(static_cast<core::ExitCode>(*failed),
+  throw SharedError(static_cast<core::ExitCode>(*failed),
                     everywhere ? messages[rank] : fmt::format("rank {}: {}", rank, messages[rank]));
 }
 

@@ -44,8 +44,8 @@ std::vector<OpTime> op_times(const Schedule& schedule, const Timeline& timeline)
     OpTime& time = times[static_cast<std::size_t>(op.id)];
     const auto [first, last] = std::minmax_element(
         spans.begin(), spans.end(), [](const Span& a, const Span& b) { return a.start_us < b.start_us; });
-    time.start_us = first->start_us - origin;
     const bool together = op.lane != Lane::compute;
+    time.start_us = (together ? last : first)->start_us - origin;
     for (const Span& span : spans) {
       const double duration = span.end_us - (together ? last->start_us : span.start_us);
       if (duration <= time.duration_us) continue;

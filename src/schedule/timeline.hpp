@@ -27,7 +27,7 @@ std::vector<double> lateness_us(const Timeline& timeline, int ranks);
 
 /// How long one operation took, for the job as a whole.
 struct OpTime {
-  double start_us = 0;     // first start, from the start of the iteration
+  double start_us = 0;     // from the start of the iteration: the first rank's; of exchanges the last one's
   double duration_us = 0;  // compute: of the slowest rank; exchanges: from the latest participant's start to the last
                            // end, so that waiting for a late rank is not charged to the transfer
   int slowest_rank = 0;

@@ -89,6 +89,8 @@ class Results(Folder):
         report = self.report(SMALL + ["--launches", "2"])
         for row in report["rows"]:
             self.assertEqual(row["launches"], 2)
+            self.assertEqual(len(row["launch_medians_us"]), 2)
+            self.assertAlmostEqual(row["median_us"], sum(row["launch_medians_us"]) / 2, places=2)
             self.assertTrue(row["check"]["passed"])
 
     def test_algorithms_dtypes_and_placements(self):
@@ -158,6 +160,10 @@ class BadInput(Folder):
         self.rejects(["--routing", "lognormal:x"], "lognormal", "x")
         self.rejects(["--placement", "/nowhere.json"], "/nowhere.json")
         self.rejects(["--hidden", "64M", "--tokens", "64K"], "memory")
+        # Only one of the ranks' buffers overflows; then only their sum.
+        shape = ["--hidden", "1M", "--ffn", "1G", "--shared-ffn", "0", "--topk", "1", "--tokens", "1"]
+        self.rejects(shape + ["--experts", "2047"], "size")
+        self.rejects(shape + ["--experts", "2046"], "memory")
 
     def test_routing_files(self):
         self.rejects(["--routing", self.path("missing.npy")], "missing.npy")
@@ -168,9 +174,23 @@ class BadInput(Folder):
         self.rejects(["--routing", self.write("few.jsonl", "[0, 1]\n"), "--tokens", "8"], "few.jsonl")
 
     def test_output_that_cannot_be_written(self):
-        done = run(SMALL + ["--json", self.path("no/such/folder.json")])
-        self.assertEqual(done.returncode, 6, done.stderr)
-        self.assertIn("no/such/folder.json", done.stderr)
+        for launches in ([], ["--launches", "2"]):
+            done = run(SMALL + launches + ["--json", self.path("no/such/folder.json")])
+            self.assertEqual(done.returncode, 6, done.stderr)
+            lines = [line for line in done.stderr.splitlines() if line.startswith("epbench:")]
+            self.assertEqual(len(lines), 1, done.stderr)
+            self.assertIn("no/such/folder.json", lines[0])
+
+    def test_document_on_standard_output(self):
+        done = run(SMALL + ["--json", "-"])
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(len(json.loads(done.stdout)["rows"]), 2)
+
+    def test_problem_of_a_file_is_the_file(self):
+        routing = self.write("routing.jsonl", "[0]\n[2]\n[1]\n")
+        report = self.report(["--hidden", "32", "--ffn", "16", "--routing", routing, "-n", "1", "--time-limit", "0.2"])
+        self.assertEqual((report["config"]["experts"], report["config"]["topk"]), (3, 1))
+        self.assertFalse(report["rows"][0]["converged"] and report["rows"][0]["iterations"] < 6)
 
     def test_ranks_given_different_arguments(self):
         one = ["-n", "1", EPBENCH, "run", "--tokens", "8"]

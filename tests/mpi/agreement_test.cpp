@@ -66,7 +66,7 @@ TEST_F(AgreementTest, WordsDoNotRunIntoEachOther) {
   if (last_ == 0) GTEST_SKIP() << "one rank agrees with itself";
   const std::vector<Argument> one{{"ab", "c"}};
   const std::vector<Argument> other{{"a", "bc"}};
-  EXPECT_THROW(agree(world_, world_.rank() == last_ ? other : one), core::InputError);
+  EXPECT_THROW(agree(world_, world_.rank() == last_ ? other : one), SharedError);
 }
 
 TEST_F(AgreementTest, CollectivelySharesTheResultOfRankZero) {

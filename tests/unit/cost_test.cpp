@@ -35,11 +35,11 @@ TEST(ExchangeCost, BusiestRankEndDecides) {
   // Rank 2 receives 40 kB in two messages: 2 * 1 us + 40000 / 10000.
   const ExchangeCost cost = exchange_cost(matrix(3, {9, 1, 2, 0, 9, 2, 0, 0, 9}), 10000, machine(3));
   EXPECT_DOUBLE_EQ(cost.total_us, 6);
-  EXPECT_EQ(cost.bottleneck.resource, "ingress");
-  EXPECT_EQ(cost.bottleneck.index, 2);
-  EXPECT_EQ(cost.runner_up.resource, "egress");
-  EXPECT_EQ(cost.runner_up.index, 0);
-  EXPECT_DOUBLE_EQ(cost.runner_up.busy_us, 5);
+  EXPECT_EQ(cost.uses[0].resource, "ingress");
+  EXPECT_EQ(cost.uses[0].index, 2);
+  EXPECT_EQ(cost.uses[1].resource, "egress");
+  EXPECT_EQ(cost.uses[1].index, 0);
+  EXPECT_DOUBLE_EQ(cost.uses[1].busy_us, 5);
   EXPECT_EQ(cost.rank_us, (std::vector<double>{5, 3, 6}));
 }
 
@@ -55,7 +55,7 @@ TEST(ExchangeCost, NodeMemoryBindsWhenAllCopyThroughIt) {
   // 12 messages of 10 kB through 5 GB/s, and 3 us: 27 us; a rank's own links would take 3 * (1 + 1) us.
   const ExchangeCost cost = exchange_cost(core::Matrix<std::int64_t>(4, 4, 1), 10000, m);
   EXPECT_DOUBLE_EQ(cost.total_us, 27);
-  EXPECT_EQ(cost.bottleneck.resource, "node memory");
+  EXPECT_EQ(cost.uses[0].resource, "node memory");
 }
 
 TEST(ExchangeCost, NicIsSharedByTheRanksOfANode) {
@@ -64,8 +64,8 @@ TEST(ExchangeCost, NicIsSharedByTheRanksOfANode) {
   // Each node sends 4 x 10 kB to the other: 40 us; a rank's link carries half: 2 * (5 + 10) + 1 + 1.
   const ExchangeCost cost = exchange_cost(core::Matrix<std::int64_t>(4, 4, 1), 10000, m);
   EXPECT_DOUBLE_EQ(cost.total_us, 40);
-  EXPECT_TRUE(cost.bottleneck.resource == "node egress" || cost.bottleneck.resource == "node ingress");
-  EXPECT_DOUBLE_EQ(cost.runner_up.busy_us, 40);
+  EXPECT_TRUE(cost.uses[0].resource == "node egress" || cost.uses[0].resource == "node ingress");
+  EXPECT_DOUBLE_EQ(cost.uses[1].busy_us, 40);
 }
 
 TEST(GemmCurve, IsLinearBetweenPointsAndBeyond) {

@@ -190,7 +190,7 @@ TEST(Timeline, ChargesAnExchangeFromItsLatestParticipant) {
   EXPECT_DOUBLE_EQ(times[static_cast<std::size_t>(pack)].duration_us, 20);
   EXPECT_EQ(times[static_cast<std::size_t>(pack)].slowest_rank, 1);
   EXPECT_DOUBLE_EQ(times[static_cast<std::size_t>(dispatch)].duration_us, 25);
-  EXPECT_DOUBLE_EQ(times[static_cast<std::size_t>(dispatch)].start_us, 10);
+  EXPECT_DOUBLE_EQ(times[static_cast<std::size_t>(dispatch)].start_us, 25);
   EXPECT_DOUBLE_EQ(iteration_us(timeline), 50);
   EXPECT_EQ(lateness_us(timeline, 2), (std::vector<double>{0, 5}));
 }

@@ -1,0 +1,177 @@
+#include "calibration/layer_runs.hpp"
+
+#include <algorithm>
+#include <memory>
+
+#include "core/clock.hpp"
+#include "layer/gather.hpp"
+#include "layer/layer.hpp"
+#include "routing/routing.hpp"
+#include "schedule/strategy.hpp"
+
+namespace ep::calibration {
+
+namespace {
+
+constexpr int kMostRepeats = 5;
+
+double median(std::vector<double> values) {
+  const auto middle = values.begin() + std::ssize(values) / 2;
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+const schedule::Operation& find(const schedule::Schedule& schedule, schedule::OpKind kind) {
+  return *std::find_if(schedule.ops.begin(), schedule.ops.end(),
+                       [&](const schedule::Operation& op) { return op.kind == kind; });
+}
+
+/// Durations of every operation, by iteration.
+class Durations {
+ public:
+  explicit Durations(const schedule::Schedule& schedule) : schedule_(schedule), by_op_(schedule.ops.size()) {}
+
+  void add(const schedule::Timeline& timeline) {
+    const auto times = schedule::op_times(schedule_, timeline);
+    for (std::size_t op = 0; op < times.size(); ++op) by_op_[op].push_back(times[op].duration_us);
+  }
+  [[nodiscard]] std::vector<double> medians() const {
+    std::vector<double> result;
+    for (const auto& samples : by_op_) result.push_back(median(samples));
+    return result;
+  }
+
+ private:
+  const schedule::Schedule& schedule_;
+  std::vector<std::vector<double>> by_op_;
+};
+
+}  // namespace
+
+double LayerRuns::run(std::int64_t tokens, double budget_us) {
+  const routing::Routing routing =
+      routing::generate("uniform", {tokens, input_.topk, input_.placement.experts(), input_.seed + 1, {}});
+  layer::Layer layer(device_, exchange_,
+                     {routing, input_.placement, input_.topology, input_.shape, input_.seed, communicator_.rank(), 1});
+  layer::Executor executor(layer);
+  const plan::Plan plan = plan::make_plan(routing, input_.placement, input_.topology, 1);
+  const schedule::Schedule schedule = schedule::build({"sequential", 1}, plan, input_.shape);
+  const double start = core::now_us();
+  executor.run(schedule, layer::Phase::whole);
+  const double once_us = communicator_.max(core::now_us() - start);
+  const int repeats = static_cast<int>(std::clamp(budget_us / once_us, 1.0, static_cast<double>(kMostRepeats)));
+  Durations durations(schedule);
+  for (int i = 0; i < repeats; ++i) {
+    communicator_.barrier();
+    durations.add(layer::gather(communicator_, clock_, executor.run(schedule, layer::Phase::whole)));
+  }
+  const std::vector<double> alone = durations.medians();
+  for (const schedule::Operation& op : schedule.ops) record(op, alone[static_cast<std::size_t>(op.id)]);
+  if (communicator_.size() > 1) measure_interference(layer, schedule, alone, repeats);
+  return core::now_us() - start;
+}
+
+void LayerRuns::record(const schedule::Operation& op, double us) {
+  if (op.kind == schedule::OpKind::exchange_counts) counts_us_ = us;
+  if (op.kind == schedule::OpKind::shared) return record_shared(op, us);
+  for (const schedule::MemoryWork& work : op.work.memory) {
+    const auto bytes = *std::max_element(work.bytes.begin(), work.bytes.end());
+    memory_[work.kernel].push_back({static_cast<double>(bytes), us});
+  }
+  for (const schedule::GemmWork& work : op.work.gemm) record_gemm(work, us);
+  for (const schedule::ExchangeWork& work : op.work.exchange) record_exchange(work, us);
+}
+
+/// All ranks at once load the nodes most: the busiest node's bytes within it, or leaving it, against the time. The
+/// buffers are as the layer leaves them, which is colder than a loop over the same exchange would have them.
+void LayerRuns::record_exchange(const schedule::ExchangeWork& work, double us) {
+  const placement::Topology& topology = input_.topology;
+  std::vector<std::int64_t> within(static_cast<std::size_t>(topology.nodes));
+  std::vector<std::int64_t> leaving(within.size());
+  for (int source = 0; source < topology.ranks(); ++source) {
+    for (int destination = 0; destination < topology.ranks(); ++destination) {
+      if (source == destination) continue;
+      auto& bytes = topology.same_node(source, destination) ? within : leaving;
+      bytes[static_cast<std::size_t>(topology.node_of_rank[static_cast<std::size_t>(source)])] +=
+          (*work.rows)(source, destination) * work.row_bytes;
+    }
+  }
+  const auto busiest = [](const std::vector<std::int64_t>& bytes) {
+    return static_cast<double>(*std::max_element(bytes.begin(), bytes.end()));
+  };
+  // Where traffic leaves the nodes, what stays within them does not decide the time; calibrate probes that by itself.
+  (busiest(leaving) > 0 ? node_nic_ : node_memory_).push_back({std::max(busiest(leaving), busiest(within)), us});
+}
+
+/// Uniform routing gives every expert about the same rows, so one GEMM takes its share of the slowest rank's time.
+void LayerRuns::record_gemm(const schedule::GemmWork& work, double us) {
+  double rows = 0;
+  double groups = 0;
+  for (std::int64_t rank = 0; rank < work.rows->rows(); ++rank) {
+    double rank_rows = 0;
+    double rank_groups = 0;
+    for (const std::int64_t group : work.rows->row(rank)) {
+      rank_rows += static_cast<double>(group);
+      rank_groups += group > 0 ? 1 : 0;
+    }
+    if (rank_rows <= rows) continue;
+    rows = rank_rows;
+    groups = rank_groups;
+  }
+  if (groups > 0) gemm_[{work.n, work.k}].push_back({rows / groups, us / groups});
+}
+
+/// The shared expert is one operation: its SwiGLU takes what the experts' took for as many bytes, its GEMMs share the
+/// rest by their work. Its shapes are its own, and its rows many more than an expert's.
+void LayerRuns::record_shared(const schedule::Operation& op, double us) {
+  const Sample& swiglu = memory_[schedule::OpKind::swiglu].back();
+  const auto bytes = *std::max_element(op.work.memory.front().bytes.begin(), op.work.memory.front().bytes.end());
+  const double gemm_us = std::max(0.5 * us, us - swiglu.us * static_cast<double>(bytes) / std::max(1.0, swiglu.bytes));
+  double work_sum = 0;
+  for (const schedule::GemmWork& work : op.work.gemm) work_sum += static_cast<double>(work.n * work.k);
+  for (const schedule::GemmWork& work : op.work.gemm) {
+    record_gemm(work, gemm_us * static_cast<double>(work.n * work.k) / work_sum);
+  }
+}
+
+/// One exchange and one GEMM begin together on every rank.
+void LayerRuns::measure_interference(layer::Layer& layer, const schedule::Schedule& schedule,
+                                     const std::vector<double>& alone_us, int repeats) {
+  const schedule::Operation* const ops[] = {&find(schedule, schedule::OpKind::dispatch),
+                                            &find(schedule, schedule::OpKind::gate_up)};
+  device::Device& device = layer.device();
+  device::Stream* const streams[] = {&device.comm_stream(), &device.compute_stream()};
+  std::unique_ptr<device::Event> events[4];
+  for (auto& event : events) event = device.create_event();
+  Durations durations(schedule);
+  for (int repeat = 0; repeat < repeats; ++repeat) {
+    communicator_.barrier();
+    for (std::size_t i = 0; i < 2; ++i) {
+      device.record(*events[2 * i], *streams[i]);
+      layer.launch(*ops[i], *streams[i]);
+      device.record(*events[2 * i + 1], *streams[i]);
+    }
+    device.synchronize();
+    std::vector<schedule::Span> spans;
+    for (std::size_t i = 0; i < 2; ++i) {
+      spans.push_back({communicator_.rank(), ops[i]->lane, ops[i]->id, device.time_us(*events[2 * i]),
+                       device.time_us(*events[2 * i + 1])});
+    }
+    durations.add(layer::gather(communicator_, clock_, spans));
+  }
+  const std::vector<double> both = durations.medians();
+  const auto comm = static_cast<std::size_t>(ops[0]->id);
+  const auto compute = static_cast<std::size_t>(ops[1]->id);
+  interference_ = interference_of({alone_us[compute], alone_us[comm], both[compute], both[comm]});
+}
+
+void LayerRuns::finish(cost::Machine& machine) const {
+  for (const auto& [kernel, samples] : memory_) machine.memory[kernel] = fit_line(samples);
+  for (const auto& [shape, points] : gemm_) machine.gemm.push_back({shape.first, shape.second, tidy(points)});
+  if (!node_memory_.empty()) machine.node_memory = fit_line(node_memory_);
+  if (!node_nic_.empty()) machine.node_nic = fit_line(node_nic_);
+  machine.counts_us = counts_us_;
+  machine.interference = interference_;
+}
+
+}  // namespace ep::calibration

@@ -1,0 +1,49 @@
+#pragma once
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "calibration/calibrate.hpp"
+#include "calibration/fit.hpp"
+#include "layer/executor.hpp"
+#include "mpi/clock_sync.hpp"
+
+namespace ep::calibration {
+
+/// Runs of the layer on uniform routings, from which the constants of compute and of all-at-once exchanges are read.
+/// Every time is that of schedule::op_times, as in the rows that will be held against it; medians over repeats.
+class LayerRuns {
+ public:
+  LayerRuns(device::Device& device, exchange::Exchange& exchange, const mpi::Communicator& communicator,
+            const mpi::ClockMap& clock, const CalibrationInput& input)
+      : device_(device), exchange_(exchange), communicator_(communicator), clock_(clock), input_(input) {}
+
+  /// Repeats up to five times, fewer where `budget_us` does not hold them, at least once.
+  /// @return how long the iterations took, which grows with the tokens; setting up does not. @pre collective
+  double run(std::int64_t tokens, double budget_us);
+
+  /// Fits what was seen.
+  void finish(cost::Machine& machine) const;
+
+ private:
+  void record(const schedule::Operation& op, double us);
+  void record_exchange(const schedule::ExchangeWork& work, double us);
+  void record_gemm(const schedule::GemmWork& work, double us);
+  void record_shared(const schedule::Operation& op, double us);
+  void measure_interference(layer::Layer& layer, const schedule::Schedule& schedule,
+                            const std::vector<double>& alone_us, int repeats);
+
+  device::Device& device_;
+  exchange::Exchange& exchange_;
+  const mpi::Communicator& communicator_;
+  const mpi::ClockMap& clock_;
+  const CalibrationInput& input_;
+  std::map<schedule::OpKind, std::vector<Sample>> memory_;
+  std::vector<Sample> node_memory_;
+  std::vector<Sample> node_nic_;
+  std::map<std::pair<std::int64_t, std::int64_t>, std::vector<cost::GemmCurve::Point>> gemm_;
+  double counts_us_ = 0;
+  cost::Interference interference_;
+};
+
+}  // namespace ep::calibration
