@@ -2,6 +2,8 @@
 #include <utility>
 #include <vector>
 
+#include <climits>
+
 #include "device/cpu_stream.hpp"
 #include "exchange/requests.hpp"
 #include "exchange/transport.hpp"
@@ -108,6 +110,8 @@ std::unique_ptr<Exchange> make_mpi_exchange(const mpi::Communicator& communicato
     throw core::InputError("mpi exchange", "algorithm", options.algorithm, "windowed or ialltoallv");
   check_window(options.in_node, "within a node");
   check_window(options.between_nodes, "between nodes");
+  if (options.max_message_bytes < 1 || options.max_message_bytes > INT_MAX)
+    throw core::InputError("mpi exchange", "message bytes", std::to_string(options.max_message_bytes), "1 to 2^31 - 1");
 
   MpiOptions known = options;
   if (known.node_of_rank.empty()) known.node_of_rank = mpi::node_of_rank(communicator);

@@ -33,7 +33,7 @@ std::uint64_t fingerprint(std::span<const Argument> arguments) {
   core::Fnv1a hash;
   const auto add = [&hash](const std::string& word) {
     hash.add(static_cast<std::uint64_t>(word.size()));
-    for (const char letter : word) hash.add(static_cast<unsigned char>(letter));
+    for (const char letter : word) hash.add(std::uint32_t{static_cast<unsigned char>(letter)});
   };
   for (const auto& [name, value] : arguments) {
     add(name);

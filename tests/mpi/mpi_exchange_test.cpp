@@ -143,6 +143,11 @@ TEST(MakeMpiExchange, RefusesWhatItDoesNotKnow) {
   options = {};
   options.between_nodes.ahead = 0;
   EXPECT_EQ(code_with(options), core::ExitCode::usage);
+  for (const std::int64_t bytes : {std::int64_t{0}, std::int64_t{1} << 31}) {
+    options = {};
+    options.max_message_bytes = bytes;
+    EXPECT_EQ(code_with(options), core::ExitCode::usage);
+  }
 }
 
 class ForeignStream : public device::Stream {};
