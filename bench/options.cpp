@@ -40,7 +40,6 @@ std::vector<std::string> split(std::string_view list, char separator) {
 
 /// "64K" or "64Kx2": fragment size, and how many are in flight.
 exchange::Window parse_window(std::string_view word, std::string_view field, exchange::Window defaults) {
-  if (word.empty()) return defaults;
   const std::vector<std::string> parts = split(word, 'x');
   const bool whole = std::none_of(parts.begin(), parts.end(), [](const std::string& part) { return part.empty(); });
   require(parts.size() <= 2 && whole, field, word, "wanted FRAGMENT or FRAGMENTxIN_FLIGHT");

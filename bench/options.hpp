@@ -33,8 +33,8 @@ struct RunOptions {
   std::string device = "auto";
   std::string exchange = "mpi";
   std::string algorithm = "windowed";
-  std::string window_in_node;  // FRAGMENT[xIN_FLIGHT]; empty: the exchange's own default
-  std::string window_between_nodes;
+  std::string window_in_node = "0x0";  // FRAGMENT[xIN_FLIGHT]; exchange::MpiOptions says why these
+  std::string window_between_nodes = "63Kx1";
   int threads = 0;
   // How it is measured.
   int warmup = 3;

@@ -130,8 +130,14 @@ class Documents(Folder):
     def test_help_shows_defaults(self):
         done = subprocess.run([EPBENCH, "run", "--help"], capture_output=True, text=True, timeout=60, check=False)
         self.assertEqual(done.returncode, 0)
-        for word in ("--tokens", "=512", "--routing", "lognormal:0.45"):
-            self.assertIn(word, done.stdout)
+        with open(os.path.join(os.path.dirname(SCHEMA), "..", "README.md"), encoding="utf-8") as file:
+            readme = [line.split("|") for line in file if line.startswith("| `-")]
+        self.assertGreater(len(readme), 20)
+        for cells in readme:
+            for name in cells[1].replace("`", "").split(","):
+                self.assertIn(name.strip(), done.stdout)
+            if cells[2].strip():
+                self.assertIn("=" + cells[2].strip(), done.stdout)
 
 
 class BadInput(Folder):
