@@ -1,5 +1,6 @@
 #include "mpi/communicator.hpp"
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -76,10 +77,16 @@ TEST(CheckMpi, TurnsAnErrorOfTheLibraryIntoOurs) {
   EXPECT_NO_THROW(check_mpi(MPI_SUCCESS));
 }
 
-TEST(Topology, RanksOfOneHostAreOneNode) {
+TEST(Topology, RanksOfOneHostNameAreOneNodeNumberedByFirstAppearance) {
   const Communicator world = Communicator::world();
-  EXPECT_EQ(node_of_rank(world), std::vector<int>(static_cast<std::size_t>(world.size()), 0));
-  EXPECT_FALSE(host_name().empty());
+  const std::vector<std::string> hosts = world.gather_all(host_name());
+  const std::vector<int> nodes = node_of_rank(world);
+  ASSERT_EQ(nodes.size(), hosts.size());
+  int seen = 0;
+  for (std::size_t rank = 0; rank < hosts.size(); ++rank) {
+    const auto first = static_cast<std::size_t>(std::find(hosts.begin(), hosts.end(), hosts[rank]) - hosts.begin());
+    EXPECT_EQ(nodes[rank], first == rank ? seen++ : nodes[first]) << "rank " << rank << " on " << hosts[rank];
+  }
   EXPECT_EQ(library_version().find('\n'), std::string::npos);
 }
 
