@@ -30,7 +30,7 @@ struct RunOptions {
   std::string strategy = "sequential,overlapped";
   // Where it runs.
   std::string device = "auto";
-  std::string exchange = "mpi";
+  std::string exchange = "auto";
   std::string algorithm = "windowed";
   std::string window_in_node;  // FRAGMENT[xIN_FLIGHT]; empty: the exchange's own default
   std::string window_between_nodes;
