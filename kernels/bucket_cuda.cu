@@ -1,8 +1,6 @@
 // A stable counting sort in four kernels: count per tile, scan over tiles, scan over buckets, place. Tiles count
 // experts rather than buckets: there are at most 1,024 of those, however many ranks there are.
 
-#include <algorithm>
-
 #include "kernels/bucket.hpp"
 #include "kernels/launch.cuh"
 

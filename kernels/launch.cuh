@@ -95,6 +95,11 @@ __device__ inline Slice slice_of_warp(const RowSlices& rows) {
   return {row, first, item < rows.items};
 }
 
+/// The i-th word of this lane.
+__device__ inline std::uint32_t word_of(const Slice& slice, int i) {
+  return slice.first + static_cast<std::uint32_t>(i * kWarp);
+}
+
 /// A word of 16 bytes as the values it holds.
 template <class T>
 struct Word;

@@ -12,9 +12,9 @@ __global__ void __launch_bounds__(gpu::kBlockThreads) pack_rows(PackArgs args, g
   const gpu::Slice slice = gpu::slice_of_warp<kWordsPerLane>(rows);
   if (!slice.exists) return;
   const auto* const in = reinterpret_cast<const uint4*>(args.tokens + slice.row * args.row_bytes);
-  uint4 words[kWordsPerLane];
+  uint4 words[kWordsPerLane] = {};
   for (int i = 0; i < kWordsPerLane; ++i) {
-    const std::uint32_t word = slice.first + i * gpu::kWarp;
+    const std::uint32_t word = gpu::word_of(slice, i);
     if (word < rows.words) words[i] = __ldg(in + word);
   }
   for (std::int32_t k = 0; k < args.topk; ++k) {
@@ -24,7 +24,7 @@ __global__ void __launch_bounds__(gpu::kBlockThreads) pack_rows(PackArgs args, g
                                                          : args.send + position * args.row_bytes;
     auto* const out = reinterpret_cast<uint4*>(place);
     for (int i = 0; i < kWordsPerLane; ++i) {
-      const std::uint32_t word = slice.first + i * gpu::kWarp;
+      const std::uint32_t word = gpu::word_of(slice, i);
       if (word < rows.words) out[word] = words[i];
     }
   }

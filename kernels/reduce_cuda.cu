@@ -36,9 +36,9 @@ __global__ void __launch_bounds__(gpu::kBlockThreads) reduce_rows(ReduceArgs arg
   using Word = gpu::Word<T>;
   const gpu::Slice slice = gpu::slice_of_warp<kWordsPerLane>(rows);
   if (!slice.exists) return;
-  float sums[kWordsPerLane][Word::kCount];
+  float sums[kWordsPerLane][Word::kCount] = {};
   for (int i = 0; i < kWordsPerLane; ++i) {
-    const std::uint32_t word = slice.first + i * gpu::kWarp;
+    const std::uint32_t word = gpu::word_of(slice, i);
     if (word < rows.words) start_sums<T, Shared>(args, slice.row * rows.words + word, sums[i]);
   }
   for (std::int64_t copy = slice.row * args.topk; copy < (slice.row + 1) * args.topk; ++copy) {
@@ -47,7 +47,7 @@ __global__ void __launch_bounds__(gpu::kBlockThreads) reduce_rows(ReduceArgs arg
     const float weight = __ldg(args.weights + copy);
     const auto* const in = static_cast<const uint4*>(args.rows) + std::int64_t{position} * rows.words;
     for (int i = 0; i < kWordsPerLane; ++i) {
-      const std::uint32_t word = slice.first + i * gpu::kWarp;
+      const std::uint32_t word = gpu::word_of(slice, i);
       if (word >= rows.words) continue;
       float values[Word::kCount];
       Word::unpack(__ldg(in + word), values);
@@ -56,7 +56,7 @@ __global__ void __launch_bounds__(gpu::kBlockThreads) reduce_rows(ReduceArgs arg
   }
   auto* const out = static_cast<uint4*>(args.out) + slice.row * rows.words;
   for (int i = 0; i < kWordsPerLane; ++i) {
-    const std::uint32_t word = slice.first + i * gpu::kWarp;
+    const std::uint32_t word = gpu::word_of(slice, i);
     if (word < rows.words) out[word] = Word::pack(sums[i]);
   }
 }

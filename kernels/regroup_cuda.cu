@@ -53,7 +53,7 @@ __global__ void __launch_bounds__(gpu::kBlockThreads) regroup_rows(RegroupArgs a
   const void* const in = static_cast<const In*>(args.in) + from;
   void* const out = static_cast<Out*>(own ? args.own_out : args.out) + to;
   for (int i = 0; i < kWordsPerLane; ++i) {
-    const std::uint32_t word = slice.first + i * gpu::kWarp;
+    const std::uint32_t word = gpu::word_of(slice, i);
     if (word < rows.words) move_word<In, Out>(in, out, word);
   }
 }

@@ -19,7 +19,7 @@ __global__ void __launch_bounds__(gpu::kBlockThreads) swiglu_rows(SwigluArgs arg
   const auto* const gate = static_cast<const uint4*>(args.gate_up) + slice.row * 2 * rows.words;
   auto* const out = static_cast<uint4*>(args.out) + slice.row * rows.words;
   for (int i = 0; i < kWordsPerLane; ++i) {
-    const std::uint32_t word = slice.first + i * gpu::kWarp;
+    const std::uint32_t word = gpu::word_of(slice, i);
     if (word >= rows.words) return;
     float gates[Word::kCount];
     float ups[Word::kCount];

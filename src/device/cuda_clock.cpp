@@ -9,9 +9,8 @@
 namespace ep::device {
 
 CudaClock::CudaClock(cudaStream_t stream) : stream_(stream) {
-  take(last_);
   take(first_);
-  std::swap(first_, last_);
+  take(last_);
 }
 
 /// The event was reached between the two looks at the host's clock; of several tries the closest two are the best.

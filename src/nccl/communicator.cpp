@@ -74,9 +74,9 @@ Communicator Communicator::split(int color, int key) {
   ncclComm_t part = nullptr;
   const ncclResult_t result = ncclCommSplit(comm_, color, key, &part, &made);
   settle(result, "splitting the communicator");  // sets `part`
-  Communicator split(part, config_);
-  split.settle(ncclInProgress, "connecting the ranks of a split");
-  return split;
+  Communicator made_of_part(part, config_);
+  made_of_part.settle(ncclInProgress, "connecting the ranks of a split");
+  return made_of_part;
 }
 
 void Communicator::settle(ncclResult_t result, const char* operation) {
