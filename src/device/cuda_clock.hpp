@@ -1,6 +1,4 @@
 #pragma once
-#include <cuda_runtime.h>
-
 #include "cuda/handles.hpp"
 
 namespace ep::device {
