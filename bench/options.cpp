@@ -97,8 +97,9 @@ void declare_back_end(CLI::App& command, RunOptions& o) {
   const std::string where = "Back end";
   command.add_option("--strategy", o.strategy, "comma-separated: sequential, overlapped, chunked:N, two-batch; or all")
       ->group(where);
-  command.add_option("--device", o.device, "auto, cpu")->group(where);
-  command.add_option("--exchange", o.exchange, "mpi")->group(where);
+  command.add_option("--device", o.device, "auto: cuda where every rank has a GPU; cpu, cuda")->group(where);
+  command.add_option("--exchange", o.exchange, "auto: nccl where every rank has a GPU of its own; mpi, nccl")
+      ->group(where);
   command.add_option("--exchange-algorithm", o.algorithm, "windowed, ialltoallv")->group(where);
   command
       .add_option("--window-in-node", o.window_in_node, "windowed, within a node: FRAGMENT[xIN_FLIGHT], 0: whole, all")
@@ -156,8 +157,10 @@ RunConfig resolve(const RunOptions& o) {
   require(o.check >= 1, "--check", std::to_string(o.check), "wanted at least 1: unchecked times are not printed");
   require(o.launches >= 1, "--launches", std::to_string(o.launches), "wanted at least 1");
   require(o.threads >= 0, "--threads", std::to_string(o.threads), "wanted 0 or more");
-  require(o.device == "auto" || o.device == "cpu", "--device", o.device, "wanted auto or cpu");
-  require(o.exchange == "mpi", "--exchange", o.exchange, "wanted mpi");
+  require(o.device == "auto" || o.device == "cpu" || o.device == "cuda", "--device", o.device,
+          "wanted auto, cpu or cuda");
+  require(o.exchange == "auto" || o.exchange == "mpi" || o.exchange == "nccl", "--exchange", o.exchange,
+          "wanted auto, mpi or nccl");
   config.strategies = o.strategy == "all"
                           ? std::vector<std::string>{"sequential", "overlapped", "chunked:2", "chunked:4", "two-batch"}
                           : split(o.strategy, ',');

@@ -31,7 +31,7 @@ struct RunOptions {
   std::string strategy = "sequential,overlapped";
   // Where it runs.
   std::string device = "auto";
-  std::string exchange = "mpi";
+  std::string exchange = "auto";
   std::string algorithm = "windowed";
   std::string window_in_node = "0x0";  // FRAGMENT[xIN_FLIGHT]; exchange::MpiOptions says why these
   std::string window_between_nodes = "63Kx1";

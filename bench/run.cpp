@@ -7,6 +7,7 @@
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include "bench/backend.hpp"
 #include "bench/commands.hpp"
 #include "bench/job.hpp"
 #include "bench/launches.hpp"
@@ -15,7 +16,6 @@
 #include "bench/rows.hpp"
 #include "bench/sampler.hpp"
 #include "calibration/calibrate.hpp"
-#include "core/affinity.hpp"
 #include "layer/reference.hpp"
 #include "mpi/agreement.hpp"
 #include "mpi/clock_sync.hpp"
@@ -32,14 +32,6 @@ void set_up_progress(int rank) {
   spdlog::set_default_logger(spdlog::stderr_color_mt("epbench"));
   spdlog::set_pattern("epbench: %v");
   spdlog::set_level(rank == 0 && isatty(STDERR_FILENO) == 1 ? spdlog::level::info : spdlog::level::warn);
-}
-
-/// Cores of this rank, shared evenly with the ranks of the same host that are bound to the same ones.
-int default_threads(const mpi::Communicator& communicator) {
-  const std::string mine = mpi::host_name() + " " + core::core_list();
-  const std::vector<std::string> all = communicator.gather_all(mine);
-  const auto sharers = static_cast<int>(std::count(all.begin(), all.end(), mine));
-  return std::max(1, core::core_count() / sharers);
 }
 
 /// What this rank's buffers take, and what it needs beside them at most: two copies of its tokens on their way to the
@@ -175,16 +167,15 @@ core::ExitCode run_job(const RunOptions& options, const Invocation& invocation, 
     if (communicator.rank() != 0 || child) return;
     for (const std::string& path : output_paths(options)) report::require_writable(path);
   });
-  const auto device = device::make_cpu_device(options.threads > 0 ? options.threads : default_threads(communicator));
-  std::unique_ptr<exchange::Exchange> exchange;
-  // What it refuses, it refuses on every rank, before it communicates.
-  mpi::all_or_none(communicator, [&] { exchange = exchange::make_mpi_exchange(communicator, job.config.mpi); });
+  const Backend backend = make_backend(options, job.config, communicator);
   const std::vector<schedule::Schedule> schedules = build_schedules(job);
-  require_memory(communicator, job, *device, max_chunks(schedules));
+  require_memory(communicator, job, *backend.device, max_chunks(schedules));
   const std::vector<std::string> hosts = communicator.gather_all(mpi::host_name());
-  measure::Report report = measure_job(options, job, schedules, communicator, *device, *exchange, hosts);
+  measure::Report report =
+      measure_job(options, job, schedules, communicator, *backend.device, *backend.exchange, hosts);
+  report.emulated = backend.emulated;
   report.provenance = provenance(communicator, job, hosts, invocation.arguments());
-  report.provenance.emplace_back("device", device->description());
+  report.provenance.emplace_back("device", backend.device->description());
   if (communicator.rank() == 0) {
     if (child) {
       report::write_file(child->report_path, report::json(report));

@@ -19,6 +19,9 @@ struct BucketArgs {
 };
 
 void bucket_cpu(const BucketArgs& args);
+/// Bytes of device memory that bucket_cuda needs at `scratch`.
+std::int64_t bucket_scratch_bytes(const BucketArgs& args);
+/// At most 1,024 experts. Throws Error (unsupported) for more, Error (cuda) when the launch fails.
 void bucket_cuda(const BucketArgs& args, StreamHandle stream);
 
 }  // namespace ep::kernels

@@ -19,7 +19,7 @@ struct Segment {
 struct RegroupArgs {
   const void* in;           // [rows, hidden] of in_dtype
   void* out;                // [rows, hidden] of out_dtype
-  const Segment* segments;  // [segment_count] device memory; a permutation of all rows
+  const Segment* segments;  // [segment_count] device memory, ascending in `to`, of all output rows, none empty
   std::int64_t segment_count;
   std::int64_t rows;  // in all
   std::int32_t hidden;

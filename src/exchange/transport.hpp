@@ -20,4 +20,12 @@ class Transport {
 std::unique_ptr<Transport> make_windowed(mpi::Communicator communicator, const MpiOptions& options);
 std::unique_ptr<Transport> make_ialltoallv(mpi::Communicator communicator, const MpiOptions& options);
 
+/// The one `options` name, on a duplicate of `communicator`. Throws Error (unsupported) unless MPI_THREAD_MULTIPLE was
+/// granted; InputError for an unknown algorithm or an impossible window. @pre collective
+std::unique_ptr<Transport> make_transport(const mpi::Communicator& communicator, const MpiOptions& options);
+
+/// Exchange::exchange_counts over MPI. Throws Error (communication). @pre collective
+void exchange_counts_over(const mpi::Communicator& communicator, std::span<const std::int32_t> send,
+                          std::span<std::int32_t> recv);
+
 }  // namespace ep::exchange

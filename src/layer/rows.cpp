@@ -1,5 +1,7 @@
 #include "layer/rows.hpp"
 
+#include <numeric>
+
 namespace ep::layer {
 
 namespace {
@@ -37,10 +39,23 @@ void ChunkRows::lay_out(int ranks, int max_local) {
       if (rows == 0) continue;
       std::int64_t& from = arrival[static_cast<std::size_t>(source)];
       to_experts.push_back({from, expert_row, rows});
-      to_arrival.push_back({expert_row, from, rows});
       from += rows;
       expert_row += rows;
       expert_rows[static_cast<std::size_t>(slot)] += rows;
+    }
+  }
+  // The way back, in the order of its own output rows.
+  std::vector<std::int64_t> expert_next(static_cast<std::size_t>(max_local));
+  std::exclusive_scan(expert_rows.begin(), expert_rows.end(), expert_next.begin(), std::int64_t{0});
+  std::int64_t arrival_row = 0;
+  for (int source = 0; source < ranks; ++source) {
+    for (int slot = 0; slot < max_local; ++slot) {
+      const std::int64_t rows = recv_counts[static_cast<std::size_t>(kernels::bucket_key(source, slot, max_local))];
+      if (rows == 0) continue;
+      std::int64_t& from = expert_next[static_cast<std::size_t>(slot)];
+      to_arrival.push_back({from, arrival_row, rows});
+      from += rows;
+      arrival_row += rows;
     }
   }
 }

@@ -8,6 +8,7 @@
 #include "layer/executor.hpp"
 #include "layer/reference.hpp"
 #include "schedule/strategy.hpp"
+#include "tests/mpi/layer_backend.hpp"
 
 namespace ep::layer {
 namespace {
@@ -82,8 +83,9 @@ class LayerTest : public ::testing::TestWithParam<Case> {
   placement::Placement placement_;
   placement::Topology topology_;
   routing::Routing routing_;
-  std::unique_ptr<device::Device> device_ = device::make_cpu_device(1);
-  std::unique_ptr<exchange::Exchange> exchange_ = exchange::make_mpi_exchange(communicator_, {});
+  LayerBackend backend_ = make_layer_backend(communicator_);
+  std::unique_ptr<device::Device>& device_ = backend_.device;
+  std::unique_ptr<exchange::Exchange>& exchange_ = backend_.exchange;
 };
 
 using core::DType;

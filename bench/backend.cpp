@@ -1,0 +1,107 @@
+#include "bench/backend.hpp"
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "core/affinity.hpp"
+#include "core/error.hpp"
+#include "device/cuda_device.hpp"
+#include "exchange/cuda_exchanges.hpp"
+#include "mpi/agreement.hpp"
+#include "mpi/topology.hpp"
+
+namespace ep::bench {
+
+namespace {
+
+/// Cores of this rank, shared evenly with the ranks of the same host that are bound to the same ones.
+int default_threads(const mpi::Communicator& communicator) {
+  const std::string mine = mpi::host_name() + " " + core::core_list();
+  const std::vector<std::string> all = communicator.gather_all(mine);
+  const auto sharers = static_cast<int>(std::count(all.begin(), all.end(), mine));
+  return std::max(1, core::core_count() / sharers);
+}
+
+/// The GPUs of the job, as all ranks see them.
+struct Gpus {
+  int ordinal = 0;      // this rank's
+  std::string missing;  // the first rank without one, and why; empty when all have one
+  bool shared = false;  // two ranks have the same one
+};
+
+/// The n-th rank of a node takes its n-th visible GPU, round and round. Where the launcher shows each task one GPU
+/// only, that is number 0 for all, so whether two ranks share one is told by the GPUs' own numbers.
+Gpus find_gpus(const mpi::Communicator& communicator) {
+  Gpus gpus;
+  const device::CudaAvailability here = device::find_cuda_gpus();
+  const std::vector<std::string> hosts = communicator.gather_all(mpi::host_name());
+  const std::vector<std::string> reasons = communicator.gather_all(here.gpus > 0 ? std::string{} : here.reason);
+  for (std::size_t rank = 0; rank < reasons.size() && gpus.missing.empty(); ++rank)
+    if (!reasons[rank].empty()) gpus.missing = fmt::format("rank {} on {}: {}", rank, hosts[rank], reasons[rank]);
+  if (!gpus.missing.empty()) return gpus;
+  const auto me = static_cast<std::ptrdiff_t>(communicator.rank());
+  const auto local_rank = std::count(hosts.begin(), hosts.begin() + me, hosts[static_cast<std::size_t>(me)]);
+  gpus.ordinal = static_cast<int>(local_rank) % here.gpus;
+  std::vector<std::string> uuids =
+      communicator.gather_all(hosts[static_cast<std::size_t>(me)] + device::cuda_uuid(gpus.ordinal));
+  std::sort(uuids.begin(), uuids.end());
+  gpus.shared = std::adjacent_find(uuids.begin(), uuids.end()) != uuids.end();
+  return gpus;
+}
+
+void say(const mpi::Communicator& communicator, const std::string& line) {
+  if (communicator.rank() == 0) fmt::print(stderr, "note: {}\n", line);
+}
+
+Backend make_cpu_backend(const RunOptions& options, const RunConfig& config, const mpi::Communicator& communicator) {
+  Backend backend;
+  backend.device = device::make_cpu_device(options.threads > 0 ? options.threads : default_threads(communicator));
+  // What is refused is refused on every rank, before anything is communicated.
+  mpi::all_or_none(communicator, [&] {
+    if (options.exchange == "nccl")
+      throw core::InputError("command line", "--exchange", "nccl", "it moves GPU memory; the cpu device needs mpi");
+    backend.exchange = exchange::make_mpi_exchange(communicator, config.mpi);
+  });
+  return backend;
+}
+
+Backend make_cuda_backend(const RunOptions& options, const RunConfig& config, const mpi::Communicator& communicator,
+                          const Gpus& gpus) {
+  const bool nccl = options.exchange == "nccl" || (options.exchange == "auto" && !gpus.shared);
+  if (nccl && gpus.shared)
+    throw mpi::SharedError(
+        core::ExitCode::unsupported,
+        "--exchange nccl: two ranks have the same GPU, which NCCL refuses; start one rank a GPU, or use "
+        "--exchange mpi, which lets them share it");
+  if (gpus.shared) say(communicator, "ranks share a GPU: their times are time-sliced");
+  device::CudaOptions cuda;
+  cuda.ordinal = gpus.ordinal;
+  if (nccl) cuda.allocate_exchange = exchange::allocate_for_nccl;
+  Backend backend;
+  mpi::all_or_none(communicator, [&] { backend.device = device::make_cuda_device(cuda); });
+  // A rank that fails to connect to NCCL leaves the others waiting: its error is its own.
+  if (nccl) {
+    backend.exchange = exchange::make_nccl_exchange(communicator, {});
+  } else {
+    mpi::all_or_none(communicator,
+                     [&] { backend.exchange = exchange::make_staged_exchange(communicator, config.mpi); });
+  }
+  backend.emulated = device::cuda_is_emulated();
+  return backend;
+}
+
+}  // namespace
+
+Backend make_backend(const RunOptions& options, const RunConfig& config, const mpi::Communicator& communicator) {
+  if (options.device == "cpu") return make_cpu_backend(options, config, communicator);
+  const Gpus gpus = find_gpus(communicator);
+  if (gpus.missing.empty()) return make_cuda_backend(options, config, communicator, gpus);
+  if (options.device == "cuda") throw mpi::SharedError(core::ExitCode::unsupported, "--device cuda: " + gpus.missing);
+  say(communicator, fmt::format("--device auto takes the cpu: {}", gpus.missing));
+  return make_cpu_backend(options, config, communicator);
+}
+
+}  // namespace ep::bench

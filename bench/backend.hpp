@@ -1,0 +1,23 @@
+#pragma once
+#include <memory>
+
+#include "bench/options.hpp"
+#include "device/device.hpp"
+#include "exchange/exchange.hpp"
+#include "mpi/communicator.hpp"
+
+namespace ep::bench {
+
+/// What the job runs on, the same kind on every rank.
+struct Backend {
+  std::unique_ptr<device::Device> device;
+  std::unique_ptr<exchange::Exchange> exchange;
+  bool emulated = false;  // times mean nothing
+};
+
+/// Device and exchange as --device and --exchange ask; `auto` takes cuda where every rank has a GPU, else cpu and says
+/// why, and nccl where every rank has a GPU of its own. Throws SharedError for what this machine cannot do or what
+/// makes no sense, and Error for what fails on this rank alone. @pre collective
+Backend make_backend(const RunOptions& options, const RunConfig& config, const mpi::Communicator& communicator);
+
+}  // namespace ep::bench

@@ -1,0 +1,75 @@
+#include "cublas/gemm.hpp"
+
+#include <vector>
+
+namespace ep::cublas {
+namespace {
+
+cudaDataType type_of(core::DType dtype) {
+  switch (dtype) {
+    case core::DType::f32:
+      return CUDA_R_32F;
+    case core::DType::bf16:
+      return CUDA_R_16BF;
+    case core::DType::e4m3:
+      break;
+  }
+  throw core::Error(core::ExitCode::unsupported, "GEMM: fp8 is a payload type, not one to compute in");
+}
+
+cublasHandle_t create() {
+  cublasHandle_t handle = nullptr;
+  check_cublas(cublasCreate(&handle));
+  return handle;
+}
+
+}  // namespace
+
+void check_cublas(cublasStatus_t status, core::SourceLocation where) {
+  if (status == CUBLAS_STATUS_SUCCESS) return;
+  throw core::Error(core::ExitCode::cuda, fmt::format("{}: {} ({}:{})", cublasGetStatusName(status),
+                                                      cublasGetStatusString(status), where.file_name(), where.line()));
+}
+
+Context::Context(cudaStream_t stream, void* workspace, std::size_t workspace_bytes, int sms) : handle_(create()) {
+  check_cublas(cublasSetStream(handle_.get(), stream));
+  // After the stream: setting it falls back to the default workspace.
+  check_cublas(cublasSetWorkspace(handle_.get(), workspace, workspace_bytes));
+  if (sms > 0) check_cublas(cublasSetSmCountTarget(handle_.get(), sms));
+}
+
+// cuBLAS is column-major: there a row-major [rows, k] is [k, rows], and out^T = weights * in^T.
+
+void Context::multiply(const Gemm& gemm, int n, int k, core::DType dtype) {
+  const cudaDataType type = type_of(dtype);
+  const float one = 1;
+  const float zero = 0;
+  check_cublas(cublasGemmEx(handle_.get(), CUBLAS_OP_T, CUBLAS_OP_N, n, gemm.rows, k, &one, gemm.weights, type, k,
+                            gemm.in, type, k, &zero, gemm.out, type, n, CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT));
+}
+
+bool Context::multiply(const GroupedGemm& gemm, int n, int k, core::DType dtype) {
+#if CUBLAS_VERSION >= 120500
+  const cudaDataType type = type_of(dtype);
+  const std::size_t groups = gemm.rows.size();
+  const std::vector<cublasOperation_t> transposed(groups, CUBLAS_OP_T);
+  const std::vector<cublasOperation_t> plain(groups, CUBLAS_OP_N);
+  const std::vector<int> widths(groups, n);
+  const std::vector<int> depths(groups, k);
+  const std::vector<int> one_each(groups, 1);
+  const std::vector<float> ones(groups, 1.0F);
+  const std::vector<float> zeros(groups, 0.0F);
+  const cublasStatus_t status = cublasGemmGroupedBatchedEx(
+      handle_.get(), transposed.data(), plain.data(), widths.data(), gemm.rows.data(), depths.data(), ones.data(),
+      gemm.weights, type, depths.data(), gemm.in, type, depths.data(), zeros.data(), gemm.out, type, widths.data(),
+      static_cast<int>(groups), one_each.data(), CUBLAS_COMPUTE_32F);
+  if (status == CUBLAS_STATUS_NOT_SUPPORTED) return false;
+  check_cublas(status);
+  return true;
+#else
+  static_cast<void>(gemm), static_cast<void>(n), static_cast<void>(k), static_cast<void>(dtype);
+  return false;
+#endif
+}
+
+}  // namespace ep::cublas

@@ -1,0 +1,23 @@
+#pragma once
+#include <cstdint>
+#include <string>
+
+#include "mpi/communicator.hpp"
+
+namespace ep::exchange {
+
+/// Finds the ranks that an exchange waits for in vain. Costs nothing until it is asked, when hope is lost.
+class Absentees {
+ public:
+  /// @pre collective
+  explicit Absentees(const mpi::Communicator& communicator) : communicator_(communicator.duplicate()) {}
+
+  /// Tells all ranks that this one reached exchange `number` and lost patience, listens to the others for a second, and
+  /// names the ranks that reported no such number: "2,5", or "none". Throws Error (communication).
+  [[nodiscard]] std::string find(std::int64_t number) const;
+
+ private:
+  mpi::Communicator communicator_;
+};
+
+}  // namespace ep::exchange

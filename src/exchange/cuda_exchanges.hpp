@@ -1,0 +1,26 @@
+#pragma once
+#include <memory>
+
+#include "exchange/exchange.hpp"
+
+namespace ep::exchange {
+
+struct NcclOptions {
+  int max_ctas = 0;       // SMs that NCCL may occupy; 0: as NCCL likes
+  double timeout_s = 60;  // an exchange that takes longer has lost a rank
+};
+
+/// Grouped ncclSend and ncclRecv on the communication stream of the cuda device; counts go over MPI. The GPU in use
+/// becomes this rank's, and every pair of ranks is connected before it returns. Must outlive what was enqueued through
+/// it. Throws Error (communication), Error (timeout); Error (unsupported) in a build without CUDA. @pre collective
+std::unique_ptr<Exchange> make_nccl_exchange(const mpi::Communicator& communicator, const NcclOptions& options);
+
+/// Buffers as NCCL likes them (device::CudaOptions::allocate_exchange). Throws Error (unsupported).
+device::Buffer allocate_for_nccl(std::int64_t size_bytes);
+
+/// Exchange over MPI for the cuda device, through pinned host memory: rows are copied to the host, sent by the same
+/// transports as the cpu device's, and copied back, all in the order of the communication stream. Several ranks may
+/// share one GPU. Must outlive what was enqueued through it. Throws as make_mpi_exchange. @pre collective
+std::unique_ptr<Exchange> make_staged_exchange(const mpi::Communicator& communicator, const MpiOptions& options);
+
+}  // namespace ep::exchange

@@ -1,0 +1,169 @@
+#include <atomic>
+#include <cstring>
+#include <string>
+#include <thread>
+
+#include "core/clock.hpp"
+#include "cuda/error.hpp"
+#include "device/cuda_stream.hpp"
+#include "exchange/absentees.hpp"
+#include "exchange/cuda_exchanges.hpp"
+#include "nccl/communicator.hpp"
+
+namespace ep::exchange {
+namespace {
+
+ncclUniqueId share_id(const mpi::Communicator& communicator) {
+  std::string bytes(sizeof(ncclUniqueId), '\0');
+  if (communicator.rank() == 0) {
+    const ncclUniqueId id = nccl::make_unique_id();
+    std::memcpy(bytes.data(), &id, sizeof(id));
+  }
+  communicator.broadcast(bytes, 0);
+  ncclUniqueId id;
+  std::memcpy(&id, bytes.data(), sizeof(id));
+  return id;
+}
+
+std::string peers_of(std::span<const std::int64_t> rows, int own) {
+  std::string peers;
+  for (std::size_t r = 0; r < rows.size(); ++r)
+    if (rows[r] > 0 && static_cast<int>(r) != own) peers += fmt::format("{}{}", peers.empty() ? "" : ",", r);
+  return peers.empty() ? "none" : peers;
+}
+
+class NcclExchange final : public Exchange {
+ public:
+  NcclExchange(const mpi::Communicator& communicator, const NcclOptions& options)
+      : counts_(communicator.duplicate()),
+        absentees_(communicator),
+        timeout_s_(options.timeout_s),
+        nccl_(share_id(communicator), communicator.size(), communicator.rank(), {options.max_ctas, options.timeout_s}) {
+    connect_all_pairs();
+  }
+
+  [[nodiscard]] std::string_view name() const override { return "nccl"; }
+  [[nodiscard]] std::string_view algorithm() const override { return "grouped send/recv"; }
+  [[nodiscard]] Progress progress() const override {
+    return {started_.load(std::memory_order_relaxed), finished_.load(std::memory_order_relaxed)};
+  }
+
+  void exchange_counts(std::span<const std::int32_t> send, std::span<std::int32_t> recv) override;
+  void all_to_all(device::Stream& comm, const AllToAll& args) override;
+
+ private:
+  void connect_all_pairs();
+  void enqueue(cudaStream_t stream, const AllToAll& args);
+  void watch();
+
+  mpi::Communicator counts_;
+  Absentees absentees_;
+  double timeout_s_;
+  nccl::Communicator nccl_;
+  cuda::UniqueEvent end_ = cuda::make_order_event();  // of the last exchange
+  double enqueued_us_ = 0;
+  std::string latest_;  // the last exchange in words
+  std::atomic<std::int64_t> started_{0};
+  std::atomic<std::int64_t> finished_{0};
+};
+
+void NcclExchange::exchange_counts(std::span<const std::int32_t> send, std::span<std::int32_t> recv) {
+  const auto per_peer = static_cast<int>(send.size()) / counts_.size();
+  MPI_Request request = MPI_REQUEST_NULL;
+  mpi::check_mpi(
+      MPI_Ialltoall(send.data(), per_peer, MPI_INT32_T, recv.data(), per_peer, MPI_INT32_T, counts_.get(), &request));
+  const double until_us = core::now_us() + timeout_s_ * 1e6;
+  for (int done = 0; done == 0;) {
+    mpi::check_mpi(MPI_Test(&request, &done, MPI_STATUS_IGNORE));
+    if (done != 0) break;
+    watch();
+    if (core::now_us() > until_us)
+      throw core::Error(core::ExitCode::timeout,
+                        fmt::format("the count exchange has not ended after {} s", timeout_s_));
+    std::this_thread::yield();
+  }
+}
+
+void NcclExchange::all_to_all(device::Stream& comm, const AllToAll& args) {
+  auto* const stream = dynamic_cast<device::CudaStream*>(&comm);
+  if (stream == nullptr)
+    throw core::Error(core::ExitCode::unsupported, "the nccl exchange moves rows of the cuda device only");
+  const int own = counts_.rank();
+  latest_ = fmt::format("all-to-all {}, sending to {}, receiving from {}", started_.load() + 1,
+                        peers_of(args.send_rows, own), peers_of(args.recv_rows, own));
+  stream->set_watch([this] { watch(); });
+  started_.fetch_add(1, std::memory_order_relaxed);
+  enqueue(stream->get(), args);
+  cuda::check_cuda(cudaEventRecord(end_.get(), stream->get()));
+  enqueued_us_ = core::now_us();
+}
+
+void NcclExchange::enqueue(cudaStream_t stream, const AllToAll& args) {
+  const auto bytes = [&](std::int64_t rows) { return static_cast<std::size_t>(rows * args.row_bytes); };
+  nccl::check_nccl(ncclGroupStart());
+  for (int peer = 0; peer < counts_.size(); ++peer) {
+    const auto p = static_cast<std::size_t>(peer);
+    if (peer == counts_.rank()) continue;
+    if (args.send_rows[p] > 0)
+      nccl::check_nccl(ncclSend(args.send + args.send_offsets[p] * args.row_bytes, bytes(args.send_rows[p]), ncclUint8,
+                                peer, nccl_.get(), stream));
+    if (args.recv_rows[p] > 0)
+      nccl::check_nccl(ncclRecv(args.recv + args.recv_offsets[p] * args.row_bytes, bytes(args.recv_rows[p]), ncclUint8,
+                                peer, nccl_.get(), stream));
+  }
+  // Until NCCL has enqueued the group, an event recorded on the stream would come before it.
+  nccl_.settle(ncclGroupEnd(), "enqueuing an all-to-all");
+}
+
+/// NCCL connects two ranks when they first exchange something, and that may synchronise with the GPU: better now than
+/// beside kernels. Both ways, which may differ.
+void NcclExchange::connect_all_pairs() {
+  constexpr std::int64_t kRowBytes = 16;
+  const auto ranks = static_cast<std::size_t>(counts_.size());
+  const std::vector<std::int64_t> rows(ranks, 1);
+  std::vector<std::int64_t> offsets(ranks);
+  for (std::size_t r = 0; r < ranks; ++r) offsets[r] = static_cast<std::int64_t>(r);
+  const cuda::UniqueStream stream = cuda::make_stream(cuda::Priority::normal);
+  const std::size_t bytes = ranks * kRowBytes;
+  const cuda::UniqueDeviceMemory send = cuda::allocate_device(bytes);
+  const cuda::UniqueDeviceMemory recv = cuda::allocate_device(bytes);
+  cuda::check_cuda(cudaMemsetAsync(send.get(), 0, bytes, stream.get()));
+  latest_ = "the first exchange of all pairs of ranks";
+  enqueue(stream.get(), {static_cast<const std::byte*>(send.get()), static_cast<std::byte*>(recv.get()), rows, offsets,
+                         rows, offsets, kRowBytes});
+  cuda::check_cuda(cudaEventRecord(end_.get(), stream.get()));
+  enqueued_us_ = core::now_us();
+  started_ = 1;
+  while (finished_.load(std::memory_order_relaxed) < 1) watch();
+  started_ = finished_ = 0;
+  counts_.barrier();
+}
+
+/// Throws what ends the wait for an exchange: NCCL's own error, or that it takes too long.
+void NcclExchange::watch() {
+  nccl_.poll();
+  const std::int64_t started = started_.load(std::memory_order_relaxed);
+  if (finished_.load(std::memory_order_relaxed) == started) return;
+  const cudaError_t state = cudaEventQuery(end_.get());
+  if (state == cudaSuccess) return finished_.store(started, std::memory_order_relaxed);
+  if (state != cudaErrorNotReady) cuda::check_cuda(state);
+  if (core::now_us() - enqueued_us_ < timeout_s_ * 1e6) return;
+  const std::string absent = absentees_.find(started);
+  nccl_.abort();
+  throw core::Error(core::ExitCode::timeout, fmt::format("NCCL: {}: no end after {} s; ranks that have not reported "
+                                                         "reaching it: {}",
+                                                         latest_, timeout_s_, absent));
+}
+
+}  // namespace
+
+std::unique_ptr<Exchange> make_nccl_exchange(const mpi::Communicator& communicator, const NcclOptions& options) {
+  return std::make_unique<NcclExchange>(communicator, options);
+}
+
+device::Buffer allocate_for_nccl(std::int64_t size_bytes) {
+  auto* const data = static_cast<std::byte*>(nccl::allocate(static_cast<std::size_t>(size_bytes)));
+  return {data, size_bytes, [](std::byte* bytes) { nccl::release(bytes); }};
+}
+
+}  // namespace ep::exchange
