@@ -62,10 +62,16 @@ Communicator::Communicator(Communicator&& other) noexcept
 
 Communicator::~Communicator() {
   if (comm_ == nullptr) return;
-  if (std::uncaught_exceptions() != uncaught_) return abort();
+  if (std::uncaught_exceptions() != uncaught_) {
+    abort();
+    return;
+  }
   ncclResult_t state = ncclCommFinalize(comm_);
   if (state == ncclInProgress) state = wait(comm_, config_.timeout_s);
-  if (state != ncclSuccess) return abort();
+  if (state != ncclSuccess) {
+    abort();
+    return;
+  }
   ncclCommDestroy(std::exchange(comm_, nullptr));
 }
 
