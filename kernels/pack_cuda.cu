@@ -5,10 +5,11 @@ namespace ep::kernels {
 namespace {
 
 constexpr int kWordsPerLane = 4;  // a slice of 2 KiB
+constexpr int kBlocksPerSm = 6;   // leaves 40 registers a thread: for more blocks sm_100 would spill
 
 // Moves token_count * row_bytes in and copies * row_bytes out, the least possible: a row is read once and kept in
 // registers for all of its copies. The 4 bytes a copy of `position` are read once a slice, from the cache.
-__global__ void __launch_bounds__(gpu::kBlockThreads) pack_rows(PackArgs args, gpu::RowSlices rows) {
+__global__ void __launch_bounds__(gpu::kBlockThreads, kBlocksPerSm) pack_rows(PackArgs args, gpu::RowSlices rows) {
   const gpu::Slice slice = gpu::slice_of_warp<kWordsPerLane>(rows);
   if (!slice.exists) return;
   const auto* const in = reinterpret_cast<const uint4*>(args.tokens + slice.row * args.row_bytes);
