@@ -32,7 +32,10 @@ else()
 endif()
 
 set(EP_NVCC_FLAGS -std=c++20 -O3 -lineinfo -I${PROJECT_SOURCE_DIR} -I${PROJECT_SOURCE_DIR}/src
-  -Xcompiler=-Wall,-Wextra,-Wshadow,-fPIC $<$<BOOL:${EP_WERROR}>:-Werror=all-warnings>)
+  -Xcompiler=-Wall,-Wextra,-Wshadow,-fPIC)
+if(EP_WERROR)
+  list(APPEND EP_NVCC_FLAGS -Werror=all-warnings)
+endif()
 foreach(architecture IN LISTS EP_CUDA_ARCHITECTURES)
   list(APPEND EP_NVCC_FLAGS -gencode=arch=compute_${architecture},code=sm_${architecture})
 endforeach()

@@ -9,8 +9,12 @@
 namespace ep::device {
 namespace {
 
+#ifdef EP_CUDA_EMULATED
+constexpr std::size_t kWorkspaceBytes = 64 << 10;  // the emulator looks at each byte of it at each GEMM
+#else
 // What NVIDIA recommends for Hopper (cuBLAS documentation, cublasSetWorkspace); smaller GPUs need less.
 constexpr std::size_t kWorkspaceBytes = 32 << 20;
+#endif
 constexpr std::size_t kMaxGroups = kernels::GemmPointersArgs::kMaxGroups;
 
 int gemm_int(std::int64_t value, const char* name) {

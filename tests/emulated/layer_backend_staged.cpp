@@ -6,7 +6,7 @@ namespace ep::layer {
 
 /// All ranks share the first GPU.
 LayerBackend make_layer_backend(const mpi::Communicator& communicator) {
-  return {exchange::make_staged_exchange(communicator, {}), device::make_cuda_device({})};
+  return {exchange::make_staged_exchange(communicator, {}), device::make_cuda_device({}), 1000};
 }
 
 }  // namespace ep::layer

@@ -10,6 +10,7 @@ namespace ep::layer {
 struct LayerBackend {
   std::unique_ptr<exchange::Exchange> exchange;
   std::unique_ptr<device::Device> device;  // goes first: its streams use the exchange
+  double clock_tolerance_us = 0;           // between the device's times and the host's
 };
 
 /// Each program that runs the layer's tests links one definition. @pre collective

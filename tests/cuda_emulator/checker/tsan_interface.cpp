@@ -2,6 +2,7 @@
 // Macros, because the compiler fixes the names: one family of functions for each size.
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "cuda_emulator/checker/checker.hpp"
 
@@ -32,6 +33,22 @@ void __tsan_read_range(void* address, std::size_t bytes) {
 }
 void __tsan_write_range(void* address, std::size_t bytes) {
   check_bytes(address, bytes, Access::write);
+}
+
+// What prelude.hpp has instrumented sources call for memcpy and its like.
+void* ep_emulator_memcpy(void* to, const void* from, std::size_t bytes) {
+  check_bytes(from, bytes, Access::read);
+  check_bytes(to, bytes, Access::write);
+  return std::memcpy(to, from, bytes);
+}
+void* ep_emulator_memmove(void* to, const void* from, std::size_t bytes) {
+  check_bytes(from, bytes, Access::read);
+  check_bytes(to, bytes, Access::write);
+  return std::memmove(to, from, bytes);
+}
+void* ep_emulator_memset(void* to, int value, std::size_t bytes) {
+  check_bytes(to, bytes, Access::write);
+  return std::memset(to, value, bytes);
 }
 
 #define EP_PLAIN_ACCESS(bytes)                               \
