@@ -93,9 +93,11 @@ class CpuDevice final : public Device {
   }
 
   void copy(Stream& stream, void* to, const void* from, std::int64_t size_bytes) override {
+    if (size_bytes == 0) return;  // an empty buffer may have no address, which memcpy must not get
     cpu(stream).enqueue([=] { std::memcpy(to, from, static_cast<std::size_t>(size_bytes)); });
   }
   void fill(Stream& stream, void* to, int byte, std::int64_t size_bytes) override {
+    if (size_bytes == 0) return;
     cpu(stream).enqueue([=] { std::memset(to, byte, static_cast<std::size_t>(size_bytes)); });
   }
 

@@ -66,7 +66,7 @@ TEST(MergeLaunches, OneBadLaunchSpoilsTheRow) {
 
 TEST(MergeLaunches, OneLaunchStaysAsItIs) {
   const std::vector<Report> one = {sample_report()};
-  const Row& row = merge_launches(one).rows[1];
+  const Row row = merge_launches(one).rows[1];
   EXPECT_EQ(row.median_us, one[0].rows[1].median_us);
   EXPECT_EQ(row.launches, 1);
 }
