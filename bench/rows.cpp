@@ -5,6 +5,7 @@
 #include <map>
 #include <utility>
 
+#include "bench/suspects.hpp"
 #include "cost/route_cost.hpp"
 #include "measure/statistics.hpp"
 
@@ -179,6 +180,7 @@ measure::Row make_row(const RowContext& context, const schedule::Schedule& sched
           .comm_time_ms;
   add_steps(row, schedule, measured, prediction);
   add_bottlenecks(row, schedule, prediction);
+  row.suspects = find_suspects(context, schedule, samples, prediction);
   add_ranks(row, context, samples, measured);
   add_bytes(row, job, plan);
   return row;

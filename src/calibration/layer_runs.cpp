@@ -82,25 +82,32 @@ void LayerRuns::record(const schedule::Operation& op, double us) {
   for (const schedule::ExchangeWork& work : op.work.exchange) record_exchange(work, us);
 }
 
-/// All ranks at once load the nodes most: the busiest node's bytes within it, or leaving it, against the time. The
-/// buffers are as the layer leaves them, which is colder than a loop over the same exchange would have them.
+/// All ranks at once load the nodes most: the busiest node's bytes within it, or through its link as a typical link
+/// would take them, against the time. The buffers are as the layer leaves them, which is colder than a loop over the
+/// same exchange would have them.
 void LayerRuns::record_exchange(const schedule::ExchangeWork& work, double us) {
   const placement::Topology& topology = input_.topology;
-  std::vector<std::int64_t> within(static_cast<std::size_t>(topology.nodes));
-  std::vector<std::int64_t> leaving(within.size());
+  std::vector<double> within(static_cast<std::size_t>(topology.nodes));
+  std::vector<double> leaving(within.size());
+  std::vector<double> entering(within.size());
   for (int source = 0; source < topology.ranks(); ++source) {
+    const int from = topology.node_of_rank[static_cast<std::size_t>(source)];
     for (int destination = 0; destination < topology.ranks(); ++destination) {
       if (source == destination) continue;
-      auto& bytes = topology.same_node(source, destination) ? within : leaving;
-      bytes[static_cast<std::size_t>(topology.node_of_rank[static_cast<std::size_t>(source)])] +=
-          (*work.rows)(source, destination) * work.row_bytes;
+      const int to = topology.node_of_rank[static_cast<std::size_t>(destination)];
+      const auto bytes = static_cast<double>((*work.rows)(source, destination) * work.row_bytes);
+      if (from == to) {
+        within[static_cast<std::size_t>(from)] += bytes;
+      } else {
+        leaving[static_cast<std::size_t>(from)] += bytes / links_.scale_of(from).egress;
+        entering[static_cast<std::size_t>(to)] += bytes / links_.scale_of(to).ingress;
+      }
     }
   }
-  const auto busiest = [](const std::vector<std::int64_t>& bytes) {
-    return static_cast<double>(*std::max_element(bytes.begin(), bytes.end()));
-  };
+  const auto busiest = [](const std::vector<double>& bytes) { return *std::max_element(bytes.begin(), bytes.end()); };
+  const double through_link = std::max(busiest(leaving), busiest(entering));
   // Where traffic leaves the nodes, what stays within them does not decide the time; calibrate probes that by itself.
-  (busiest(leaving) > 0 ? node_nic_ : node_memory_).push_back({std::max(busiest(leaving), busiest(within)), us});
+  (through_link > 0 ? node_nic_ : node_memory_).push_back({std::max(through_link, busiest(within)), us});
 }
 
 /// Uniform routing gives every expert about the same rows, so one GEMM takes its share of the slowest rank's time.

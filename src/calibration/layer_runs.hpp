@@ -15,8 +15,13 @@ namespace ep::calibration {
 class LayerRuns {
  public:
   LayerRuns(device::Device& device, exchange::Exchange& exchange, const mpi::Communicator& communicator,
-            const mpi::ClockMap& clock, const CalibrationInput& input)
-      : device_(device), exchange_(exchange), communicator_(communicator), clock_(clock), input_(input) {}
+            const mpi::ClockMap& clock, const CalibrationInput& input, const cost::Machine& links)
+      : device_(device),
+        exchange_(exchange),
+        communicator_(communicator),
+        clock_(clock),
+        input_(input),
+        links_(links) {}
 
   /// Repeats up to five times, fewer where `budget_us` does not hold them, at least once.
   /// @return how long the iterations took, which grows with the tokens; setting up does not. @pre collective
@@ -38,6 +43,7 @@ class LayerRuns {
   const mpi::Communicator& communicator_;
   const mpi::ClockMap& clock_;
   const CalibrationInput& input_;
+  const cost::Machine& links_;  // calibrated before
   std::map<schedule::OpKind, std::vector<Sample>> memory_;
   std::vector<Sample> node_memory_;
   std::vector<Sample> node_nic_;

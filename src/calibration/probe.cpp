@@ -25,6 +25,12 @@ Tables lay_out(const core::Matrix<std::int64_t>& bytes, int rank, bool sending) 
   return tables;
 }
 
+double median(std::vector<double> values) {
+  const auto middle = values.begin() + std::ssize(values) / 2;
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
 }  // namespace
 
 ExchangeProbe::ExchangeProbe(device::Device& device, exchange::Exchange& exchange,
@@ -41,12 +47,12 @@ ExchangeProbe::ExchangeProbe(device::Device& device, exchange::Exchange& exchang
   device.synchronize();
 }
 
-double ExchangeProbe::time_us(const core::Matrix<std::int64_t>& bytes, int repeats) {
+std::vector<std::vector<double>> ExchangeProbe::samples(const core::Matrix<std::int64_t>& bytes, int repeats) {
   const Tables send = lay_out(bytes, communicator_.rank(), true);
   const Tables recv = lay_out(bytes, communicator_.rank(), false);
   const auto start = device_.create_event();
   const auto end = device_.create_event();
-  std::vector<double> samples;
+  std::vector<std::vector<double>> samples;
   for (int i = 0; i <= repeats; ++i) {
     communicator_.barrier();
     device_.record(*start, device_.comm_stream());
@@ -55,14 +61,31 @@ double ExchangeProbe::time_us(const core::Matrix<std::int64_t>& bytes, int repea
     device_.record(*end, device_.comm_stream());
     device_.synchronize();
     const double started = device_.time_us(*start);
-    const double ended = device_.time_us(*end);
+    const double ended[] = {device_.time_us(*end) + clock_.offset_us(device_.time_us(*end))};
     const double last_start = communicator_.max(started + clock_.offset_us(started));
-    const double last_end = communicator_.max(ended + clock_.offset_us(ended));
-    if (i > 0) samples.push_back(last_end - last_start);
+    std::vector<double> ranks = communicator_.gather_all(std::span<const double>(ended));
+    for (double& time : ranks) time -= last_start;
+    if (i > 0) samples.push_back(std::move(ranks));
   }
-  const auto middle = samples.begin() + repeats / 2;
-  std::nth_element(samples.begin(), middle, samples.end());
-  return *middle;
+  return samples;
+}
+
+double ExchangeProbe::time_us(const core::Matrix<std::int64_t>& bytes, int repeats) {
+  std::vector<double> slowest;
+  for (const std::vector<double>& ranks : samples(bytes, repeats))
+    slowest.push_back(*std::max_element(ranks.begin(), ranks.end()));
+  return median(std::move(slowest));
+}
+
+std::vector<double> ExchangeProbe::rank_times_us(const core::Matrix<std::int64_t>& bytes, int repeats) {
+  const auto all = samples(bytes, repeats);
+  std::vector<double> medians;
+  for (std::size_t rank = 0; rank < all.front().size(); ++rank) {
+    std::vector<double> times;
+    for (const std::vector<double>& ranks : all) times.push_back(ranks[rank]);
+    medians.push_back(median(std::move(times)));
+  }
+  return medians;
 }
 
 }  // namespace ep::calibration

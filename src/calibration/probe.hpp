@@ -1,4 +1,6 @@
 #pragma once
+#include <vector>
+
 #include "core/matrix.hpp"
 #include "device/device.hpp"
 #include "exchange/exchange.hpp"
@@ -18,7 +20,13 @@ class ExchangeProbe {
   /// @param bytes [ranks, ranks] from row to column; the diagonal is ignored. @pre collective
   double time_us(const core::Matrix<std::int64_t>& bytes, int repeats);
 
+  /// The same to the end of every rank, [ranks], each with a median of its own. @pre collective
+  std::vector<double> rank_times_us(const core::Matrix<std::int64_t>& bytes, int repeats);
+
  private:
+  /// [repeats][ranks] from the latest start to a rank's end.
+  std::vector<std::vector<double>> samples(const core::Matrix<std::int64_t>& bytes, int repeats);
+
   device::Device& device_;
   exchange::Exchange& exchange_;
   const mpi::Communicator& communicator_;

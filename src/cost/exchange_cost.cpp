@@ -23,11 +23,11 @@ struct Load {
     const auto s = static_cast<std::size_t>(source);
     const auto d = static_cast<std::size_t>(destination);
     const bool same_node = machine.topology.same_node(source, destination);
-    const double time = (same_node ? machine.in_node : machine.between_nodes).time_us(bytes);
-    egress_us[s] += time;
-    ingress_us[d] += time;
     const auto from = static_cast<std::size_t>(machine.topology.node_of_rank[s]);
     const auto to = static_cast<std::size_t>(machine.topology.node_of_rank[d]);
+    const Line& link = same_node ? machine.in_node : machine.between_nodes;
+    egress_us[s] += link.time_us(bytes, same_node ? 1 : machine.scale_of(static_cast<int>(from)).egress);
+    ingress_us[d] += link.time_us(bytes, same_node ? 1 : machine.scale_of(static_cast<int>(to)).ingress);
     auto& touched = same_node ? in_node : between;
     touched[s] = touched[d] = true;
     if (same_node) {
@@ -43,15 +43,16 @@ struct Load {
   std::vector<double> node_memory_bytes, node_egress_bytes, node_ingress_bytes;  // [nodes]
 };
 
-double through(double bytes, const Line& line) {
-  return line.gbs > 0 && bytes > 0 ? line.time_us(bytes) : 0;
+double through(double bytes, const Line& line, double scale = 1) {
+  return line.gbs > 0 && bytes > 0 ? line.time_us(bytes, scale) : 0;
 }
 
 std::vector<ResourceUse> node_uses(const Load& load, const Machine& machine, std::size_t node) {
   const int index = static_cast<int>(node);
+  const LinkScale scale = machine.scale_of(index);
   return {{kNodeMemory, index, through(load.node_memory_bytes[node], machine.node_memory)},
-          {"node egress", index, through(load.node_egress_bytes[node], machine.node_nic)},
-          {"node ingress", index, through(load.node_ingress_bytes[node], machine.node_nic)}};
+          {"node egress", index, through(load.node_egress_bytes[node], machine.node_nic, scale.egress)},
+          {"node ingress", index, through(load.node_ingress_bytes[node], machine.node_nic, scale.ingress)}};
 }
 
 void add_busy(std::vector<ResourceUse>& uses, const ResourceUse& use) {

@@ -22,8 +22,8 @@ struct ExchangeCost {
 };
 
 /// T = max over resources of (latency * messages + bytes / bandwidth), the resources being each rank's egress and
-/// ingress, each node's NICs and each node's memory, through which its ranks' copies pass together.
-/// Derived in docs/cost-model.md. Quadratic in ranks.
+/// ingress (on a link as fast as its node's is, Machine::link_scale), each node's NICs and each node's memory, through
+/// which its ranks' copies pass together. Derived in docs/cost-model.md. Quadratic in ranks.
 /// @param rows [ranks, ranks] rows that rank s sends to rank d; the diagonal costs nothing.
 ExchangeCost exchange_cost(const core::Matrix<std::int64_t>& rows, std::int64_t row_bytes, const Machine& machine);
 

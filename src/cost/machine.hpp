@@ -15,6 +15,8 @@ struct Line {
   double gbs = 0;
 
   [[nodiscard]] double time_us(double bytes) const { return latency_us + transfer_us(bytes); }
+  /// Over a link that moves `scale` times as much in the same time.
+  [[nodiscard]] double time_us(double bytes, double scale) const { return latency_us + transfer_us(bytes) / scale; }
   [[nodiscard]] double transfer_us(double bytes) const { return bytes / (gbs * 1000.0); }
 };
 
@@ -39,18 +41,29 @@ struct Interference {
   double comm = 1;
 };
 
+/// What a node's network link moves, over what its peers' links do: 0.8 is 20 % slower.
+struct LinkScale {
+  double egress = 1;
+  double ingress = 1;
+};
+
 /// All constants of the cost model for one job, with where they come from.
 struct Machine {
   std::string origin;  // "calibrated on <host>" or a citation
   placement::Topology topology;
-  Line in_node;          // one link between two ranks of a node
-  Line between_nodes;    // one link between two ranks of different nodes
-  Line node_memory;      // what all ranks of a node together copy through its memory; gbs 0: no such limit
-  Line node_nic;         // what a node's NICs move, each way; gbs 0: the links alone limit
-  double counts_us = 0;  // the count exchange, latency-bound
+  Line in_node;                       // one link between two ranks of a node
+  Line between_nodes;                 // one link between two ranks of different nodes
+  Line node_memory;                   // what all ranks of a node together copy through its memory; gbs 0: no such limit
+  Line node_nic;                      // what a node's NICs move, each way; gbs 0: the links alone limit
+  std::vector<LinkScale> link_scale;  // [nodes], of between_nodes and node_nic; empty: all links are alike
+  double counts_us = 0;               // the count exchange, latency-bound
   std::map<schedule::OpKind, Line> memory;  // bandwidth of each kernel
   std::vector<GemmCurve> gemm;
   Interference interference;
+
+  [[nodiscard]] LinkScale scale_of(int node) const {
+    return link_scale.empty() ? LinkScale{} : link_scale[static_cast<std::size_t>(node)];
+  }
 };
 
 }  // namespace ep::cost

@@ -97,6 +97,28 @@ void merge_figures(Row& merged, const Across<Row>& launches) {
     merged.per_rank[i] = merge_ranks(elements(launches, &Row::per_rank, i));
 }
 
+/// A suspect of more than half of the launches, with its median slow-down there.
+std::vector<Suspect> merge_suspects(const Across<Row>& launches) {
+  std::vector<Suspect> merged;
+  for (const Row* row : launches) {
+    for (const Suspect& suspect : row->suspects) {
+      const auto same = [&](const Suspect& other) {
+        return other.resource == suspect.resource && other.index == suspect.index;
+      };
+      if (std::any_of(merged.begin(), merged.end(), same)) continue;
+      std::vector<double> slowdowns;
+      for (const Row* other : launches)
+        for (const Suspect& one : other->suspects)
+          if (same(one)) slowdowns.push_back(one.slowdown);
+      if (2 * slowdowns.size() <= launches.size()) continue;
+      merged.push_back(suspect);
+      merged.back().slowdown = median(std::move(slowdowns));
+    }
+  }
+  std::stable_sort(merged.begin(), merged.end(), [](const auto& a, const auto& b) { return a.slowdown > b.slowdown; });
+  return merged;
+}
+
 void merge_counts(Row& merged, const Across<Row>& launches) {
   merged.launches = static_cast<int>(launches.size());
   merged.launch_medians_us.clear();
@@ -130,6 +152,7 @@ Row merge_rows(const Across<Row>& launches) {
   const Row& typical = nearest_median(launches);
   merged.bottleneck = typical.bottleneck;
   merged.runner_up = typical.runner_up;
+  merged.suspects = merge_suspects(launches);
   merged.measured_spans = typical.measured_spans;
   merged.predicted_spans = typical.predicted_spans;
   return merged;

@@ -48,6 +48,14 @@ struct RankResult {
   double iteration_us = 0;
 };
 
+/// What is slower than its peers, and by how much: who to blame.
+struct Suspect {
+  std::string resource;  // "compute" of a rank; "node egress", "node ingress"
+  int index = 0;         // rank, or node for node resources
+  std::string host;
+  double slowdown = 1;  // its time over its peers' for the same work
+};
+
 struct CheckResult {
   bool passed = false;
   double max_relative_error = 0;
@@ -77,6 +85,7 @@ struct Row {
   std::vector<double> launch_medians_us;  // [launches]
   Bottleneck bottleneck;
   Bottleneck runner_up;
+  std::vector<Suspect> suspects;  // slowest first
   plan::ByteCounts dispatch_bytes;
   plan::ByteCounts combine_bytes;
   std::optional<double> exposed_us;  // of the slowest rank; null with one rank or nothing to overlap

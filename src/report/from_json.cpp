@@ -79,6 +79,13 @@ measure::Bottleneck read_bottleneck(const Json& json) {
           .step = json.at("step")};
 }
 
+measure::Suspect read_suspect(const Json& json) {
+  return {.resource = json.at("resource"),
+          .index = integer(json.at("index")),
+          .host = json.at("host"),
+          .slowdown = number(json.at("slowdown"))};
+}
+
 plan::ByteCounts read_bytes(const Json& json) {
   return {.useful = count(json.at("useful")),
           .logical_rank = count(json.at("logical_rank")),
@@ -157,6 +164,7 @@ Row read_row(const Json& json) {
   read_times(json, row);
   row.bottleneck = read_bottleneck(json.at("bottleneck"));
   row.runner_up = read_bottleneck(json.at("runner_up"));
+  row.suspects = list<measure::Suspect>(json.at("suspects"), read_suspect);
   row.dispatch_bytes = read_bytes(json.at("bytes").at("dispatch"));
   row.combine_bytes = read_bytes(json.at("bytes").at("combine"));
   row.per_rank = list<measure::RankResult>(json.at("per_rank"), read_rank);

@@ -62,6 +62,16 @@ Json bottleneck_json(const measure::Bottleneck& bottleneck) {
           {"step", bottleneck.step}};
 }
 
+Json suspects_json(const Row& row) {
+  Json result = Json::array();
+  for (const measure::Suspect& suspect : row.suspects)
+    result.push_back({{"resource", suspect.resource},
+                      {"index", suspect.index},
+                      {"host", suspect.host},
+                      {"slowdown", ratio(suspect.slowdown)}});
+  return result;
+}
+
 Json bytes_json(const plan::ByteCounts& bytes) {
   return {{"useful", bytes.useful},       {"logical_rank", bytes.logical_rank}, {"logical_node", bytes.logical_node},
           {"wire_rank", bytes.wire_rank}, {"wire_node", bytes.wire_node},       {"metadata", bytes.metadata}};
@@ -150,6 +160,7 @@ Json row_json(const Row& row) {
   add_times(json, row, measured);
   json["bottleneck"] = bottleneck_json(row.bottleneck);
   json["runner_up"] = bottleneck_json(row.runner_up);
+  json["suspects"] = suspects_json(row);
   json["bytes"] = {{"dispatch", bytes_json(row.dispatch_bytes)}, {"combine", bytes_json(row.combine_bytes)}};
   json["exposed_us"] = measured.us(row.exposed_us);
   json["overlap_efficiency"] = measured.ratio_of(row.overlap_efficiency);

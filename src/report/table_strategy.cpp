@@ -38,6 +38,20 @@ std::string describe(const measure::Bottleneck& bottleneck) {
   return bottleneck.step.empty() ? text : text + ", most in " + bottleneck.step;
 }
 
+/// "suspect: rank 1 on b: its compute takes 1.9 times as long as its peers' for the same work".
+std::string suspect_lines(const Row& row) {
+  std::string result;
+  for (const measure::Suspect& suspect : row.suspects) {
+    const bool is_node = suspect.resource.starts_with("node ");
+    const std::string text =
+        is_node ? fmt::format("{} of {} (node {})", suspect.resource.substr(5), suspect.host, suspect.index)
+                : fmt::format("{} of rank {} on {}", suspect.resource, suspect.index, suspect.host);
+    result += labelled("suspect", fmt::format("{}: {:.2f} times its peers' time for the same {}", text,
+                                              suspect.slowdown, is_node ? "bytes" : "work"));
+  }
+  return result;
+}
+
 std::string bottleneck_lines(const Row& row) {
   std::string result;
   if (!row.bottleneck.resource.empty()) result += labelled("bottleneck", describe(row.bottleneck));
@@ -156,7 +170,7 @@ std::string strategy_section(const Row& row, const Style& style, double clock_un
     result += median_line(row, style) + launches_line(row, style);
     result += lateness_line(row, style, clock_uncertainty_us) + waiting_line(row, style);
   }
-  result += bottleneck_lines(row);
+  result += bottleneck_lines(row) + suspect_lines(row);
   result += labelled("route cost", fmt::format("{:.4f} ms, if all remote copies crossed one link one after another",
                                                row.route_cost_ms));
   result += check_line(row);

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "calibration/fit.hpp"
+#include "calibration/links.hpp"
 
 namespace ep::calibration {
 namespace {
@@ -40,6 +41,42 @@ TEST(FitLine, SamplesWithoutBytesSayNothing) {
   const std::vector<Sample> samples{{0, 3}, {1000, 1}, {2000, 2}};
   EXPECT_NEAR(fit_line(samples).gbs, 1, 1e-12);
   EXPECT_EQ(fit_line(std::vector<Sample>{{0, 3}}).gbs, 0);
+}
+
+/// What pairs of nodes move when their links move these.
+core::Matrix<double> pairs(const std::vector<double>& egress, const std::vector<double>& ingress) {
+  const auto nodes = static_cast<std::int64_t>(egress.size());
+  core::Matrix<double> gbs(nodes, nodes);
+  for (std::int64_t from = 0; from < nodes; ++from)
+    for (std::int64_t to = 0; to < nodes; ++to)
+      if (from != to)
+        gbs(from, to) = std::min(egress[static_cast<std::size_t>(from)], ingress[static_cast<std::size_t>(to)]);
+  return gbs;
+}
+
+TEST(LinkScales, FindTheSlowDirectionOfOneNode) {
+  const auto scales = link_scales(pairs({1, 1, 0.8, 1}, {1, 1, 1, 1}));
+  EXPECT_NEAR(scales[2].egress, 0.8, 1e-12);
+  EXPECT_EQ(scales[2].ingress, 1);
+  for (const std::size_t node : {0UL, 1UL, 3UL}) {
+    EXPECT_EQ(scales[node].egress, 1);
+    EXPECT_EQ(scales[node].ingress, 1);
+  }
+}
+
+TEST(LinkScales, SmallDifferencesAreNoise) {
+  for (const cost::LinkScale& scale : link_scales(pairs({1, 0.97, 1.04}, {1.03, 1, 0.96}))) {
+    EXPECT_EQ(scale.egress, 1);
+    EXPECT_EQ(scale.ingress, 1);
+  }
+}
+
+TEST(LinkScales, OfTwoNodesBothEndsOfTheSlowWay) {
+  const auto scales = link_scales(pairs({1, 0.5}, {1, 1}));
+  EXPECT_EQ(scales[0].egress, 1);
+  EXPECT_NEAR(scales[1].egress, 0.5, 1e-12);
+  EXPECT_NEAR(scales[0].ingress, 0.5, 1e-12);
+  EXPECT_EQ(scales[1].ingress, 1);
 }
 
 TEST(Tidy, SortsMergesAndNeverFalls) {

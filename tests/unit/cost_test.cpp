@@ -68,6 +68,17 @@ TEST(ExchangeCost, NicIsSharedByTheRanksOfANode) {
   EXPECT_DOUBLE_EQ(cost.uses[1].busy_us, 40);
 }
 
+TEST(ExchangeCost, ASlowLinkHoldsUpWhatPassesIt) {
+  Machine m = machine(3, 1);
+  m.link_scale = {{1, 1}, {0.5, 1}, {1, 1}};
+  // Everyone sends 10 kB to two others, 5 us and 10 us each; rank 1's link takes 20 us for each that leaves it.
+  const ExchangeCost cost = exchange_cost(core::Matrix<std::int64_t>(3, 3, 1), 10000, m);
+  EXPECT_DOUBLE_EQ(cost.total_us, 50);
+  EXPECT_EQ(cost.uses[0].resource, "egress");
+  EXPECT_EQ(cost.uses[0].index, 1);
+  EXPECT_EQ(cost.rank_us, (std::vector<double>{30, 50, 30}));
+}
+
 TEST(GemmCurve, IsLinearBetweenPointsAndBeyond) {
   const GemmCurve curve{64, 64, {{8, 10}, {16, 30}}};
   EXPECT_DOUBLE_EQ(curve.time_us(8), 10);

@@ -53,6 +53,17 @@ TEST(MergeLaunches, BottleneckAndTimelineAreOfTheTypicalLaunch) {
   EXPECT_EQ(merged.rows[0].measured_spans[0].end_us, 110);
 }
 
+TEST(MergeLaunches, ASuspectNeedsMostOfTheLaunches) {
+  auto launches = three_launches();
+  for (Report& launch : launches) launch.rows[0].suspects.clear();
+  for (const std::size_t i : {0UL, 2UL}) launches[i].rows[0].suspects = {{"compute", 1, "alpha", i == 0 ? 1.5 : 1.7}};
+  launches[1].rows[0].suspects = {{"compute", 0, "alpha", 9}};
+  const Row row = merge_launches(launches).rows[0];
+  ASSERT_EQ(row.suspects.size(), 1U);
+  EXPECT_EQ(row.suspects[0].index, 1);
+  EXPECT_DOUBLE_EQ(row.suspects[0].slowdown, 1.6);
+}
+
 TEST(MergeLaunches, OneBadLaunchSpoilsTheRow) {
   auto launches = three_launches();
   launches[1].rows[0].check.passed = false;
