@@ -64,6 +64,7 @@ Json bottleneck_json(const measure::Bottleneck& bottleneck) {
 
 Json suspects_json(const Row& row) {
   Json result = Json::array();
+  if (!measure::trusted(row)) return result;
   for (const measure::Suspect& suspect : row.suspects)
     result.push_back({{"resource", suspect.resource},
                       {"index", suspect.index},

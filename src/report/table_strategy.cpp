@@ -170,7 +170,8 @@ std::string strategy_section(const Row& row, const Style& style, double clock_un
     result += median_line(row, style) + launches_line(row, style);
     result += lateness_line(row, style, clock_uncertainty_us) + waiting_line(row, style);
   }
-  result += bottleneck_lines(row) + suspect_lines(row);
+  result += bottleneck_lines(row);
+  if (measure::trusted(row)) result += suspect_lines(row);
   result += labelled("route cost", fmt::format("{:.4f} ms, if all remote copies crossed one link one after another",
                                                row.route_cost_ms));
   result += check_line(row);
