@@ -1,6 +1,5 @@
 #include "bench/provenance.hpp"
 
-#include <algorithm>
 #include <chrono>
 #include <fstream>
 #include <sys/utsname.h>
@@ -24,14 +23,6 @@ std::string first_line(const char* path) {
   return line;
 }
 
-std::string cpu_model() {
-  std::ifstream file("/proc/cpuinfo");
-  for (std::string line; std::getline(file, line);) {
-    if (line.starts_with("model name")) return line.substr(std::min(line.size(), line.find(':') + 2));
-  }
-  return "unknown";
-}
-
 }  // namespace
 
 measure::Values provenance(const mpi::Communicator& communicator, const Job& job, const std::vector<std::string>& hosts,
@@ -44,7 +35,7 @@ measure::Values provenance(const mpi::Communicator& communicator, const Job& job
           {"compiler", std::string(kCompiler)},
           {"build_type", std::string(kBuildType)},
           {"date", fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(now))},
-          {"cpu", cpu_model()},
+          {"cpu", core::cpu_model()},
           {"kernel", fmt::format("{} {}", system.sysname, system.release)},
           {"mpi", mpi::library_version()},
           {"tcp_congestion_control", first_line("/proc/sys/net/ipv4/tcp_congestion_control")},

@@ -18,8 +18,15 @@ std::string host_of_node(const RowContext& context, int node) {
   return context.hosts[static_cast<std::size_t>(first - nodes.begin())];
 }
 
-/// Median over iterations of the time each rank's compute stream is busy, [ranks].
-std::vector<double> compute_us(const Samples& samples, int ranks) {
+/// Quartiles over iterations of the time a rank's compute stream is busy.
+struct Busy {
+  double low_us = 0;
+  double median_us = 0;
+  double high_us = 0;
+};
+
+/// [ranks]
+std::vector<Busy> compute_us(const Samples& samples, int ranks) {
   std::vector<std::vector<double>> busy(static_cast<std::size_t>(ranks));
   for (const schedule::Timeline& timeline : samples.iterations) {
     for (auto& rank : busy) rank.push_back(0);
@@ -28,9 +35,13 @@ std::vector<double> compute_us(const Samples& samples, int ranks) {
         busy[static_cast<std::size_t>(span.rank)].back() += span.end_us - span.start_us;
     }
   }
-  std::vector<double> medians;
-  for (auto& rank : busy) medians.push_back(measure::median(std::move(rank)));
-  return medians;
+  std::vector<Busy> quartiles;
+  for (auto& rank : busy) {
+    std::sort(rank.begin(), rank.end());
+    const std::size_t last = rank.size() - 1;
+    quartiles.push_back({rank[last / 4], measure::median(rank), rank[last - last / 4]});
+  }
+  return quartiles;
 }
 
 /// What the model gives each rank's compute, with nothing beside it, [ranks].
@@ -57,16 +68,25 @@ std::vector<measure::Suspect> find_suspects(const RowContext& context, const sch
       suspects.push_back({"node ingress", node, host_of_node(context, node), 1 / scale.ingress});
   }
   const int ranks = context.job.topology.ranks();
-  const std::vector<double> measured = compute_us(samples, ranks);
+  std::vector<Busy> share = compute_us(samples, ranks);
   const std::vector<double> expected = expected_us(schedule, prediction, ranks);
-  std::vector<double> shares;
-  for (std::size_t rank = 0; rank < measured.size(); ++rank)
-    shares.push_back(expected[rank] > 0 ? measured[rank] / expected[rank] : 1);
+  for (std::size_t rank = 0; rank < share.size(); ++rank) {
+    if (expected[rank] <= 0) continue;  // no work: no share, and never slow
+    share[rank] = {share[rank].low_us / expected[rank], share[rank].median_us / expected[rank],
+                   share[rank].high_us / expected[rank]};
+  }
   for (int rank = 0; ranks > 1 && rank < ranks; ++rank) {
-    std::vector<double> peers = shares;
-    peers.erase(peers.begin() + rank);
-    const double slowdown = shares[static_cast<std::size_t>(rank)] / measure::median(std::move(peers));
-    if (slowdown > kSlowCompute)
+    const Busy& mine = share[static_cast<std::size_t>(rank)];
+    std::vector<double> medians;
+    std::vector<double> highs;
+    for (int peer = 0; peer < ranks; ++peer) {
+      if (peer == rank) continue;
+      medians.push_back(share[static_cast<std::size_t>(peer)].median_us);
+      highs.push_back(share[static_cast<std::size_t>(peer)].high_us);
+    }
+    const double slowdown = mine.median_us / measure::median(std::move(medians));
+    // Slower all the time, not in some iterations: what disturbs a rank now and then is noise.
+    if (slowdown > kSlowCompute && mine.low_us > measure::median(std::move(highs)))
       suspects.push_back({"compute", rank, context.hosts[static_cast<std::size_t>(rank)], slowdown});
   }
   std::stable_sort(suspects.begin(), suspects.end(),

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <span>
+#include <string>
 
 #include "core/dtype.hpp"
 
@@ -21,5 +22,7 @@ struct GroupedGemmArgs {
 /// OpenBLAS, one call a group, with the threads that set_gemm_threads last gave it.
 void grouped_gemm_cpu(const GroupedGemmArgs& args);
 void set_gemm_threads(int threads);
+/// Its version, and the processor its kernels are for: "OpenBLAS 0.3.21 ... SkylakeX ...".
+std::string gemm_library();
 
 }  // namespace ep::kernels

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <limits>
+#include <string>
 
 #include <cblas.h>
 #include <fmt/format.h>
@@ -10,6 +11,7 @@
 
 // Weak: another BLAS links as well, and then decides its threads itself.
 extern "C" __attribute__((weak)) void openblas_set_num_threads(int threads);
+extern "C" __attribute__((weak)) char* openblas_get_config();
 
 namespace ep::kernels {
 namespace {
@@ -26,6 +28,10 @@ int blas_int(std::int64_t value, const char* name) {
 
 void set_gemm_threads(int threads) {
   if (openblas_set_num_threads != nullptr) openblas_set_num_threads(std::max(threads, 1));
+}
+
+std::string gemm_library() {
+  return openblas_get_config != nullptr ? openblas_get_config() : "a BLAS that does not tell its name";
 }
 
 void grouped_gemm_cpu(const GroupedGemmArgs& args) {

@@ -1,6 +1,7 @@
 #include "core/affinity.hpp"
 
 #include <algorithm>
+#include <fstream>
 #include <sched.h>
 
 #include <fmt/format.h>
@@ -35,6 +36,14 @@ std::string core_list() {
     core = last;
   }
   return list;
+}
+
+std::string cpu_model() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("model name")) return line.substr(std::min(line.size(), line.find(':') + 2));
+  }
+  return "unknown CPU";
 }
 
 }  // namespace ep::core

@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
-#include <fstream>
 #include <string>
 #include <sys/mman.h>
 #include <utility>
@@ -20,15 +19,6 @@ namespace {
 
 constexpr std::int64_t kAlignment = 256;
 constexpr std::int64_t kHugePage = 2 << 20;
-
-std::string cpu_model() {
-  std::ifstream file("/proc/cpuinfo");
-  std::string line;
-  while (std::getline(file, line)) {
-    if (line.rfind("model name", 0) == 0) return line.substr(std::min(line.find(':') + 2, line.size()));
-  }
-  return "CPU";  // aarch64 names none
-}
 
 Buffer allocate_host(std::int64_t size_bytes) {
   const std::int64_t alignment = size_bytes >= kHugePage ? kHugePage : kAlignment;
@@ -52,7 +42,8 @@ class CpuDevice final : public Device {
 
   [[nodiscard]] std::string_view name() const override { return "cpu"; }
   [[nodiscard]] std::string description() const override {
-    return fmt::format("{}, {} GEMM thread{}", cpu_model(), threads_, threads_ == 1 ? "" : "s");
+    return fmt::format("{}, {} with {} thread{}", core::cpu_model(), kernels::gemm_library(), threads_,
+                       threads_ == 1 ? "" : "s");
   }
   [[nodiscard]] core::DType compute_dtype(core::DType /*payload*/) const override { return core::DType::f32; }
   [[nodiscard]] std::int64_t available_bytes(MemoryUse /*use*/) const override { return available_host_bytes(); }

@@ -56,16 +56,19 @@ std::string problem_line(const measure::Report& report) {
 
 std::string skew_line(const measure::Report& report) {
   return fmt::format(
-      "hottest expert {:.2f} x mean, hottest rank {:.2f} x mean, a token goes to {:.2f} ranks; hash {:016x}",
-      report.skew.hottest_expert_over_mean, report.skew.hottest_rank_over_mean, report.skew.distinct_ranks_per_token,
-      report.routing_hash);
+      "hottest expert {:.2f} x mean, hottest rank {:.2f} x mean, entropy {:.3f} of even, a token goes to {:.2f} ranks; "
+      "hash {:016x}",
+      report.skew.hottest_expert_over_mean, report.skew.hottest_rank_over_mean, report.skew.entropy_over_log2_experts,
+      report.skew.distinct_ranks_per_token, report.routing_hash);
 }
 
 std::string units_line(const measure::Report& report, const Style& style) {
   std::string line = fmt::format("times in {} of the slowest rank", style.unit());
   if (report.clock_source == "ping-pong")
     line += fmt::format(", rank clocks aligned to +-{}", style.unmarked_time(report.clock_uncertainty_us));
-  return line + "; error = (predicted - measured) / measured; share: of the iteration; GB/s: 1e9 bytes/s";
+  return line +
+         "; error = (predicted - measured) / measured; share: of the iteration; GB/s: 1e9 bytes/s; caches: as "
+         "the iteration before leaves them";
 }
 
 std::string header(const measure::Report& report, const Style& style) {
