@@ -48,6 +48,12 @@ exchange::Window parse_window(std::string_view word, std::string_view field, exc
   return defaults;
 }
 
+std::vector<std::string> all_strategies(bool gradients) {
+  if (!gradients) return {"sequential", "overlapped", "chunked:2", "chunked:4", "two-batch"};
+  return {"sequential", "overlapped",         "overlapped+defer-dw", "chunked:2",
+          "chunked:4",  "chunked:4+defer-dw", "two-batch",           "two-batch+defer-dw"};
+}
+
 plan::LayerShape parse_shape(const RunOptions& options) {
   plan::LayerShape shape;
   shape.hidden = parse_int(options.hidden, "--hidden", 1);
@@ -95,7 +101,12 @@ void declare_routing(CLI::App& command, RunOptions& o) {
 
 void declare_back_end(CLI::App& command, RunOptions& o) {
   const std::string where = "Back end";
-  command.add_option("--strategy", o.strategy, "comma-separated: sequential, overlapped, chunked:N, two-batch; or all")
+  command
+      .add_option("--strategy", o.strategy,
+                  "comma-separated: sequential, overlapped, chunked:N, two-batch, each with "
+                  "+defer-dw for weight gradients after the combine they would delay; or all")
+      ->group(where);
+  command.add_option("--direction", o.direction, "forward, backward (after an untimed forward) or step (both)")
       ->group(where);
   command.add_option("--device", o.device, "auto: cuda where every rank has a GPU; cpu, cuda")->group(where);
   command.add_option("--exchange", o.exchange, "auto: nccl where every rank has a GPU of its own; mpi, nccl")
@@ -161,10 +172,12 @@ RunConfig resolve(const RunOptions& o) {
           "wanted auto, cpu or cuda");
   require(o.exchange == "auto" || o.exchange == "mpi" || o.exchange == "nccl", "--exchange", o.exchange,
           "wanted auto, mpi or nccl");
-  config.strategies = o.strategy == "all"
-                          ? std::vector<std::string>{"sequential", "overlapped", "chunked:2", "chunked:4", "two-batch"}
-                          : split(o.strategy, ',');
-  for (const std::string& strategy : config.strategies) schedule::parse_strategy(strategy);
+  config.direction = schedule::parse_direction(o.direction, "--direction");
+  config.strategies = o.strategy == "all" ? all_strategies(config.gradients()) : split(o.strategy, ',');
+  for (const std::string& strategy : config.strategies) {
+    require(!schedule::parse_strategy(strategy).defer_dw || config.gradients(), "--strategy", strategy,
+            "wanted --direction backward or step with it: a forward pass has no weight gradients");
+  }
   config.mpi.algorithm = o.algorithm;
   require(o.algorithm == "windowed" || o.algorithm == "ialltoallv", "--exchange-algorithm", o.algorithm,
           "wanted windowed or ialltoallv");
@@ -188,6 +201,7 @@ measure::Values values_of(const RunOptions& o) {
           {"placement", o.placement},
           {"seed", fmt::format("{}", o.seed)},
           {"strategy", o.strategy},
+          {"direction", o.direction},
           {"device", o.device},
           {"exchange", o.exchange},
           {"exchange-algorithm", o.algorithm},

@@ -9,6 +9,7 @@
 #include "measure/result.hpp"
 #include "plan/plan.hpp"
 #include "routing/routing.hpp"
+#include "schedule/schedule.hpp"
 
 namespace ep::bench {
 
@@ -29,6 +30,7 @@ struct RunOptions {
   std::uint64_t seed = 1;
   // What to compare.
   std::string strategy = "sequential,overlapped";
+  std::string direction = "forward";
   // Where it runs.
   std::string device = "auto";
   std::string exchange = "auto";
@@ -62,7 +64,9 @@ struct RunConfig {
   int experts = 0;                   // 0: whatever the file has
   int topk = 0;
   std::vector<std::string> strategies;
+  schedule::Direction direction = schedule::Direction::forward;
   exchange::MpiOptions mpi;
+  [[nodiscard]] bool gradients() const { return direction != schedule::Direction::forward; }
 };
 RunConfig resolve(const RunOptions& options);
 

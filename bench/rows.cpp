@@ -137,10 +137,23 @@ void add_ranks(measure::Row& row, const RowContext& context, const Samples& samp
   row.compute_interference = slowest->compute_interference;
 }
 
+void double_up(plan::ByteCounts& bytes) {
+  using plan::ByteCounts;
+  for (std::int64_t ByteCounts::*kind : {&ByteCounts::useful, &ByteCounts::logical_rank, &ByteCounts::logical_node,
+                                         &ByteCounts::wire_rank, &ByteCounts::wire_node}) {
+    bytes.*kind *= 2;
+  }
+}
+
 void add_bytes(measure::Row& row, const Job& job, const plan::Plan& plan) {
   const plan::LayerShape& shape = job.config.shape;
   row.dispatch_bytes = plan::count_bytes(plan, shape.hidden, shape.dispatch_dtype);
   row.combine_bytes = plan::count_bytes(plan, shape.hidden, shape.combine_dtype);
+  if (job.config.direction == schedule::Direction::step) {  // there and back twice: hidden states, then gradients
+    double_up(row.dispatch_bytes);
+    double_up(row.combine_bytes);
+  }
+  if (job.config.direction == schedule::Direction::backward) return;  // counts are the forward pass's
   // Every rank tells every other one a padded row of counts for each chunk; combine needs none.
   row.dispatch_bytes.metadata = std::int64_t{row.ranks} * (row.ranks - 1) * std::ssize(plan.chunks) *
                                 plan.placement.max_local() * std::int64_t{sizeof(std::int32_t)};

@@ -40,8 +40,9 @@ double memory_needs(const mpi::Communicator& communicator, const Job& job, const
                     int max_chunks) {
   const plan::Plan plan = plan::make_plan(job.routing, job.placement, job.topology, 1);
   const layer::BufferSizes sizes = layer::buffer_sizes(plan, communicator.rank());
-  const std::int64_t buffers = layer::required_bytes(sizes, job.config.shape, job.routing.topk, job.routing.experts,
-                                                     device.compute_dtype(job.config.shape.combine_dtype), max_chunks);
+  const std::int64_t buffers =
+      layer::required_bytes(sizes, job.config.shape, job.routing.topk, job.routing.experts,
+                            device.compute_dtype(job.config.shape.combine_dtype), max_chunks, job.config.gradients());
   const double staging = static_cast<double>(sizes.tokens) * job.config.shape.hidden * 2 * sizeof(float);
   return static_cast<double>(buffers) + staging;
 }
@@ -73,7 +74,7 @@ std::vector<schedule::Schedule> build_schedules(const Job& job) {
   for (const std::string& name : job.config.strategies) {
     const schedule::Strategy strategy = schedule::parse_strategy(name);
     const plan::Plan plan = plan::make_plan(job.routing, job.placement, job.topology, strategy.chunks);
-    schedules.push_back(schedule::build(strategy, plan, job.config.shape));
+    schedules.push_back(schedule::build(strategy, plan, job.config.shape, job.config.direction));
   }
   return schedules;
 }
@@ -90,10 +91,11 @@ std::vector<measure::CheckResult> check_results(layer::Layer& layer, const std::
   std::vector<measure::CheckResult> results;
   layer::Executor executor(layer);
   for (const schedule::Schedule& schedule : schedules) {
-    layer.set_chunks(schedule.chunks);
+    executor.prepare(schedule);
     communicator.barrier();
     executor.run(schedule, layer::Phase::whole);
-    const layer::Verdict mine = layer::check(layer, sample);
+    layer::Verdict mine = layer::check(layer, sample);
+    if (layer.input().gradients) layer::check_gradients(layer, sample, mine);
     measure::CheckResult result{true, communicator.max(mine.max_relative_error), 0};
     const double tokens[] = {static_cast<double>(mine.tokens_checked)};
     for (const double count : communicator.gather_all(std::span<const double>(tokens))) {
@@ -114,12 +116,17 @@ measure::Report measure_job(const RunOptions& options, const Job& job, const std
                             const std::vector<std::string>& hosts) {
   spdlog::info("calibrating links, kernels and GEMMs");
   const mpi::ClockSync clock(communicator);
-  const cost::Machine machine = calibration::calibrate(
-      device, exchange, communicator, clock,
-      {job.placement, job.topology, job.config.shape, job.routing.topk, job.routing.tokens, options.seed});
+  const cost::Machine machine = calibration::calibrate(device, exchange, communicator, clock,
+                                                       {.placement = job.placement,
+                                                        .topology = job.topology,
+                                                        .shape = job.config.shape,
+                                                        .topk = job.routing.topk,
+                                                        .tokens = job.routing.tokens,
+                                                        .seed = options.seed,
+                                                        .direction = job.config.direction});
   layer::Layer layer(device, exchange,
                      {job.routing, job.placement, job.topology, job.config.shape, options.seed, communicator.rank(),
-                      max_chunks(schedules)});
+                      max_chunks(schedules), job.config.gradients()});
   spdlog::info("measuring {} strategies, at most {} s", schedules.size(), options.time_limit_s);
   const std::vector<Samples> samples =
       take_samples(layer, schedules, communicator, clock, {options.warmup, options.iterations, options.time_limit_s});

@@ -46,7 +46,7 @@ class Series {
 
   /// One iteration: the whole schedule, then each side alone. Kept unless warming up.
   void iterate(bool keep) {
-    layer_.set_chunks(schedule_.chunks);
+    executor_.prepare(schedule_);
     communicator_.barrier();
     auto whole = executor_.run(schedule_, layer::Phase::whole);
     communicator_.barrier();

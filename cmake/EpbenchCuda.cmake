@@ -1,7 +1,8 @@
 # The GPU's half of the project: finds CUDA and NCCL as EP_ENABLE_CUDA wants it, and says what it consists of.
 # Sets EP_HAVE_CUDA, and the sources that nvcc and, in tests, the emulator compile.
 
-set(EP_CUDA_KERNELS bucket_cuda.cu gemm_pointers_cuda.cu pack_cuda.cu reduce_cuda.cu regroup_cuda.cu swiglu_cuda.cu)
+set(EP_CUDA_KERNELS bucket_cuda.cu gate_grad_cuda.cu gemm_pointers_cuda.cu pack_cuda.cu pack_weighted_cuda.cu
+  reduce_cuda.cu regroup_cuda.cu swiglu_cuda.cu swiglu_grad_cuda.cu)
 list(TRANSFORM EP_CUDA_KERNELS PREPEND ${PROJECT_SOURCE_DIR}/kernels/)
 set(EP_CUDA_SOURCES ../kernels/launch_error.cpp
   cuda/error.cpp cuda/gpu.cpp cuda/handles.cpp cublas/gemm.cpp nccl/communicator.cpp

@@ -24,6 +24,12 @@ int blas_int(std::int64_t value, const char* name) {
   return static_cast<int>(value);
 }
 
+void require_f32(core::DType dtype) {
+  if (dtype == core::DType::f32) return;
+  throw core::Error(core::ExitCode::unsupported,
+                    fmt::format("GEMM: {} is not supported on the cpu device", core::name_of(dtype)));
+}
+
 }  // namespace
 
 void set_gemm_threads(int threads) {
@@ -35,10 +41,7 @@ std::string gemm_library() {
 }
 
 void grouped_gemm_cpu(const GroupedGemmArgs& args) {
-  if (args.dtype != core::DType::f32) {
-    throw core::Error(core::ExitCode::unsupported,
-                      fmt::format("GEMM: {} is not supported on the cpu device", core::name_of(args.dtype)));
-  }
+  require_f32(args.dtype);
   const int n = blas_int(args.n, "n");
   const int k = blas_int(args.k, "k");
   const auto* in = static_cast<const float*>(args.in);
@@ -47,12 +50,33 @@ void grouped_gemm_cpu(const GroupedGemmArgs& args) {
   for (const std::int64_t rows : args.group_rows) {
     const int m = blas_int(rows, "rows");
     if (m > 0 && n > 0) {
-      cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, m, n, k, 1.0F, in, std::max(k, 1), weights, std::max(k, 1),
-                  0.0F, out, n);
+      cblas_sgemm(CblasRowMajor, CblasNoTrans, args.k_by_n ? CblasNoTrans : CblasTrans, m, n, k, 1.0F, in,
+                  std::max(k, 1), weights, args.k_by_n ? n : std::max(k, 1), 0.0F, out, n);
     }
     in += rows * args.k;
     out += rows * args.n;
     weights += args.n * args.k;
+  }
+}
+
+void weight_grad_cpu(const WeightGradArgs& args) {
+  require_f32(args.dtype);
+  const int n = blas_int(args.n, "n");
+  const int k = blas_int(args.k, "k");
+  const auto* out_grad = static_cast<const float*>(args.out_grad);
+  const auto* in = static_cast<const float*>(args.in);
+  float* out = args.out;
+  for (const std::int64_t rows : args.group_rows) {
+    const int m = blas_int(rows, "rows");
+    if (m > 0 && n > 0 && k > 0) {
+      cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, n, k, m, 1.0F, out_grad, n, in, k,
+                  args.accumulate ? 1.0F : 0.0F, out, k);
+    } else if (!args.accumulate) {
+      std::fill_n(out, args.n * args.k, 0.0F);
+    }
+    out_grad += rows * args.n;
+    in += rows * args.k;
+    out += args.n * args.k;
   }
 }
 

@@ -57,7 +57,6 @@ void reduce_tokens(const ReduceArgs& args) {
   Sums sums;
   for (std::int64_t token = 0; token < args.tokens; ++token) {
     const std::int32_t* position = args.position + token * args.topk;
-    const float* weight = args.weights + token * args.topk;
     for (std::int64_t first = 0; first < hidden; first += kStreamBlock) {
       const std::int64_t count = std::min(kStreamBlock, hidden - first);
       start_sums(args, token * hidden + first, count, sums);
@@ -65,7 +64,8 @@ void reduce_tokens(const ReduceArgs& args) {
         if (position[k] < 0) continue;
         const T* block = static_cast<const T*>(args.rows) + position[k] * hidden + first;
         prefetch_ahead(block);
-        rows::accumulate(weight[k], block, sums.data(), count);
+        rows::accumulate(args.weights == nullptr ? 1.0F : args.weights[token * args.topk + k], block, sums.data(),
+                         count);
       }
       store(sums.data(), static_cast<T*>(args.out) + token * hidden + first, count, streaming);
     }

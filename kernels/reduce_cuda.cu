@@ -44,7 +44,7 @@ __global__ void __launch_bounds__(gpu::kBlockThreads) reduce_rows(ReduceArgs arg
   for (std::int64_t copy = slice.row * args.topk; copy < (slice.row + 1) * args.topk; ++copy) {
     const std::int32_t position = __ldg(args.position + copy);
     if (position < 0) continue;
-    const float weight = __ldg(args.weights + copy);
+    const float weight = args.weights == nullptr ? 1.0F : __ldg(args.weights + copy);
     const auto* const in = static_cast<const uint4*>(args.rows) + std::int64_t{position} * rows.words;
     for (int i = 0; i < kWordsPerLane; ++i) {
       const std::uint32_t word = gpu::word_of(slice, i);

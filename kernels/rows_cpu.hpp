@@ -14,9 +14,22 @@ void narrow(const float* in, core::BFloat16* out, std::int64_t count);
 void accumulate(float weight, const float* in, float* sum, std::int64_t count);
 void accumulate(float weight, const core::BFloat16* in, float* sum, std::int64_t count);
 
+/// out = weight * in.
+void scale(float weight, const float* in, float* out, std::int64_t count);
+void scale(float weight, const core::BFloat16* in, core::BFloat16* out, std::int64_t count);
+
+/// Sum of products, in sixteen sums that are added up at the end.
+float dot(const float* a, const float* b, std::int64_t count);
+
 /// out = gate / (1 + exp(-gate)) * up. The gate's activation is within 3e-7 (relative) of the exact one for
 /// gate >= -87, and within 2e-36 (absolute) below, where the exact one is smaller than that.
 void swiglu(const float* gate, const float* up, float* out, std::int64_t count);
 void swiglu(const core::BFloat16* gate, const core::BFloat16* up, core::BFloat16* out, std::int64_t count);
+
+/// Gradients of the above for out_grad, the sigmoid as accurate as the activation.
+void swiglu_grad(const float* gate, const float* up, const float* out_grad, float* gate_grad, float* up_grad,
+                 std::int64_t count);
+void swiglu_grad(const core::BFloat16* gate, const core::BFloat16* up, const core::BFloat16* out_grad,
+                 core::BFloat16* gate_grad, core::BFloat16* up_grad, std::int64_t count);
 
 }  // namespace ep::kernels::rows

@@ -47,6 +47,22 @@ EP_SIMD_CLONES void swiglu_f32(const float* __restrict gate, const float* __rest
   for (std::int64_t i = 0; i < count; ++i) out[i] = silu(gate[i]) * up[i];
 }
 
+inline float sigmoid(float x) {
+  constexpr float kBound = 87.0F;
+  const float lower = x < -kBound ? -kBound : x;
+  return 1.0F / (1.0F + exp_bounded(-(lower > kBound ? kBound : lower)));
+}
+
+EP_SIMD_CLONES void swiglu_grad_f32(const float* __restrict gate, const float* __restrict up,
+                                    const float* __restrict out_grad, float* __restrict gate_grad,
+                                    float* __restrict up_grad, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    const float s = sigmoid(gate[i]);
+    gate_grad[i] = out_grad[i] * up[i] * s * (1.0F + gate[i] * (1.0F - s));
+    up_grad[i] = out_grad[i] * gate[i] * s;
+  }
+}
+
 }  // namespace
 
 void swiglu(const float* gate, const float* up, float* out, std::int64_t count) {
@@ -64,6 +80,25 @@ void swiglu(const BFloat16* gate, const BFloat16* up, BFloat16* out, std::int64_
     widen(up + first, wide_up.data(), size);
     swiglu_f32(wide_gate.data(), wide_up.data(), wide_out.data(), size);
     narrow(wide_out.data(), out + first, size);
+  }
+}
+
+void swiglu_grad(const float* gate, const float* up, const float* out_grad, float* gate_grad, float* up_grad,
+                 std::int64_t count) {
+  swiglu_grad_f32(gate, up, out_grad, gate_grad, up_grad, count);
+}
+void swiglu_grad(const BFloat16* gate, const BFloat16* up, const BFloat16* out_grad, BFloat16* gate_grad,
+                 BFloat16* up_grad, std::int64_t count) {
+  constexpr std::int64_t kBlock = 512;
+  std::array<std::array<float, kBlock>, 5> wide;
+  for (std::int64_t first = 0; first < count; first += kBlock) {
+    const std::int64_t size = std::min(kBlock, count - first);
+    widen(gate + first, wide[0].data(), size);
+    widen(up + first, wide[1].data(), size);
+    widen(out_grad + first, wide[2].data(), size);
+    swiglu_grad_f32(wide[0].data(), wide[1].data(), wide[2].data(), wide[3].data(), wide[4].data(), size);
+    narrow(wide[3].data(), gate_grad + first, size);
+    narrow(wide[4].data(), up_grad + first, size);
   }
 }
 

@@ -19,7 +19,8 @@ struct CalibrationInput {
   int topk = 0;
   std::int64_t tokens = 0;  // of the whole job, to choose sizes near those that will be priced
   std::uint64_t seed = 0;
-  double budget_us = 1.5e6;  // stop adding measurements past this
+  double budget_us = 1.5e6;                                      // stop adding measurements past this
+  schedule::Direction direction = schedule::Direction::forward;  // whose operations will be priced
 };
 
 /// Measures the constants of the cost model on this machine in about `budget_us` (more where setting the layer up

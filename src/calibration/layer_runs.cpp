@@ -52,16 +52,19 @@ double LayerRuns::run(std::int64_t tokens, double budget_us) {
   const routing::Routing routing =
       routing::generate("uniform", {tokens, input_.topk, input_.placement.experts(), input_.seed + 1, {}});
   layer::Layer layer(device_, exchange_,
-                     {routing, input_.placement, input_.topology, input_.shape, input_.seed, communicator_.rank(), 1});
+                     {routing, input_.placement, input_.topology, input_.shape, input_.seed, communicator_.rank(), 1,
+                      input_.direction != schedule::Direction::forward});
   layer::Executor executor(layer);
   const plan::Plan plan = plan::make_plan(routing, input_.placement, input_.topology, 1);
-  const schedule::Schedule schedule = schedule::build({"sequential", 1}, plan, input_.shape);
+  const schedule::Schedule schedule = schedule::build({"sequential", 1}, plan, input_.shape, input_.direction);
   const double start = core::now_us();
+  executor.prepare(schedule);
   executor.run(schedule, layer::Phase::whole);
   const double once_us = communicator_.max(core::now_us() - start);
   const int repeats = static_cast<int>(std::clamp(budget_us / once_us, 1.0, static_cast<double>(kMostRepeats)));
   Durations durations(schedule);
   for (int i = 0; i < repeats; ++i) {
+    executor.prepare(schedule);
     communicator_.barrier();
     durations.add(layer::gather(communicator_, clock_, executor.run(schedule, layer::Phase::whole)));
   }
@@ -73,7 +76,7 @@ double LayerRuns::run(std::int64_t tokens, double budget_us) {
 
 void LayerRuns::record(const schedule::Operation& op, double us) {
   if (op.kind == schedule::OpKind::exchange_counts) counts_us_ = us;
-  if (op.kind == schedule::OpKind::shared) return record_shared(op, us);
+  if (op.work.gemm.size() > 1) return record_shared(op, us);
   for (const schedule::MemoryWork& work : op.work.memory) {
     const auto bytes = *std::max_element(work.bytes.begin(), work.bytes.end());
     memory_[work.kernel].push_back({static_cast<double>(bytes), us});
@@ -125,15 +128,18 @@ void LayerRuns::record_gemm(const schedule::GemmWork& work, double us) {
     rows = rank_rows;
     groups = rank_groups;
   }
-  if (groups > 0) gemm_[{work.n, work.k}].push_back({rows / groups, us / groups});
+  if (groups > 0) gemm_[{work.n, work.k, work.weight_grad}].push_back({rows / groups, us / groups});
 }
 
-/// The shared expert is one operation: its SwiGLU takes what the experts' took for as many bytes, its GEMMs share the
-/// rest by their work. Its shapes are its own, and its rows many more than an expert's.
+/// The shared expert is one operation: its SwiGLU (or the gradient of it) takes what the experts' took for as many
+/// bytes, its GEMMs share the rest by their work. Its shapes are its own, and its rows many more than an expert's.
 void LayerRuns::record_shared(const schedule::Operation& op, double us) {
-  const Sample& swiglu = memory_[schedule::OpKind::swiglu].back();
-  const auto bytes = *std::max_element(op.work.memory.front().bytes.begin(), op.work.memory.front().bytes.end());
-  const double gemm_us = std::max(0.5 * us, us - swiglu.us * static_cast<double>(bytes) / std::max(1.0, swiglu.bytes));
+  double gemm_us = us;
+  for (const schedule::MemoryWork& work : op.work.memory) {
+    const Sample& experts = memory_[work.kernel].back();
+    const auto bytes = static_cast<double>(*std::max_element(work.bytes.begin(), work.bytes.end()));
+    gemm_us = std::max(0.5 * us, gemm_us - experts.us * bytes / std::max(1.0, experts.bytes));
+  }
   double work_sum = 0;
   for (const schedule::GemmWork& work : op.work.gemm) work_sum += static_cast<double>(work.n * work.k);
   for (const schedule::GemmWork& work : op.work.gemm) {
@@ -144,8 +150,9 @@ void LayerRuns::record_shared(const schedule::Operation& op, double us) {
 /// One exchange and one GEMM begin together on every rank.
 void LayerRuns::measure_interference(layer::Layer& layer, const schedule::Schedule& schedule,
                                      const std::vector<double>& alone_us, int repeats) {
-  const schedule::Operation* const ops[] = {&find(schedule, schedule::OpKind::dispatch),
-                                            &find(schedule, schedule::OpKind::gate_up)};
+  using schedule::OpKind;
+  const schedule::Operation* const ops[] = {&find(schedule, backward_only() ? OpKind::dispatch_grad : OpKind::dispatch),
+                                            &find(schedule, backward_only() ? OpKind::gate_up_dx : OpKind::gate_up)};
   device::Device& device = layer.device();
   device::Stream* const streams[] = {&device.comm_stream(), &device.compute_stream()};
   std::unique_ptr<device::Event> events[4];
@@ -174,7 +181,10 @@ void LayerRuns::measure_interference(layer::Layer& layer, const schedule::Schedu
 
 void LayerRuns::finish(cost::Machine& machine) const {
   for (const auto& [kernel, samples] : memory_) machine.memory[kernel] = fit_line(samples);
-  for (const auto& [shape, points] : gemm_) machine.gemm.push_back({shape.first, shape.second, tidy(points)});
+  for (const auto& [shape, points] : gemm_) {
+    const auto& [n, k, weight_grad] = shape;
+    machine.gemm.push_back({n, k, tidy(points), weight_grad});
+  }
   if (!node_memory_.empty()) machine.node_memory = fit_line(node_memory_);
   if (!node_nic_.empty()) machine.node_nic = fit_line(node_nic_);
   machine.counts_us = counts_us_;

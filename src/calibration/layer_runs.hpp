@@ -1,6 +1,6 @@
 #pragma once
 #include <map>
-#include <utility>
+#include <tuple>
 #include <vector>
 
 #include "calibration/calibrate.hpp"
@@ -35,6 +35,7 @@ class LayerRuns {
   void record_exchange(const schedule::ExchangeWork& work, double us);
   void record_gemm(const schedule::GemmWork& work, double us);
   void record_shared(const schedule::Operation& op, double us);
+  [[nodiscard]] bool backward_only() const { return input_.direction == schedule::Direction::backward; }
   void measure_interference(layer::Layer& layer, const schedule::Schedule& schedule,
                             const std::vector<double>& alone_us, int repeats);
 
@@ -47,7 +48,8 @@ class LayerRuns {
   std::map<schedule::OpKind, std::vector<Sample>> memory_;
   std::vector<Sample> node_memory_;
   std::vector<Sample> node_nic_;
-  std::map<std::pair<std::int64_t, std::int64_t>, std::vector<cost::GemmCurve::Point>> gemm_;
+  std::map<std::tuple<std::int64_t, std::int64_t, bool>, std::vector<cost::GemmCurve::Point>>
+      gemm_;  // n, k, of weights
   double counts_us_ = 0;
   cost::Interference interference_;
 };

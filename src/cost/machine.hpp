@@ -20,7 +20,8 @@ struct Line {
   [[nodiscard]] double transfer_us(double bytes) const { return bytes / (gbs * 1000.0); }
 };
 
-/// Time of one GEMM [rows, k] x [k, n] against rows, measured at a few row counts.
+/// Time of one GEMM [rows, k] x [k, n] against rows, or of a gradient of weights [n, rows] x [rows, k], measured at a
+/// few row counts.
 struct GemmCurve {
   struct Point {
     double rows = 0;
@@ -29,6 +30,7 @@ struct GemmCurve {
   std::int64_t n = 0;
   std::int64_t k = 0;
   std::vector<Point> points;  // strictly ascending in rows, never descending in us
+  bool weight_grad = false;
 
   /// Linear between points and beyond the last; below the first the time of the first, scaled half-way to zero rows'
   /// cost, since the weights are read whole for a single row too.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -20,12 +21,16 @@ const Line& kernel_line(const Machine& machine, schedule::OpKind kernel) {
   return found->second;
 }
 
-/// The curve of the same (n, k), else the nearest in work, scaled by it.
-double gemm_us(const Machine& machine, std::int64_t n, std::int64_t k, double rows) {
+/// The curve of the same (n, k), else the nearest in work, scaled by it; of the same form where there is one.
+double gemm_us(const Machine& machine, const schedule::GemmWork& work, double rows) {
+  const auto [n, k] = std::pair{work.n, work.k};
+  const bool same_form = std::any_of(machine.gemm.begin(), machine.gemm.end(),
+                                     [&](const GemmCurve& curve) { return curve.weight_grad == work.weight_grad; });
   const GemmCurve* nearest = nullptr;
   double best = std::numeric_limits<double>::infinity();
   double scale = 1;
   for (const GemmCurve& curve : machine.gemm) {
+    if (same_form && curve.weight_grad != work.weight_grad) continue;
     const double ratio =
         static_cast<double>(n) * static_cast<double>(k) / (static_cast<double>(curve.n) * static_cast<double>(curve.k));
     const double distance = (curve.n == n && curve.k == k) ? -1 : std::max(ratio, 1 / ratio);
@@ -41,7 +46,7 @@ double gemm_us(const Machine& machine, std::int64_t n, std::int64_t k, double ro
 double gemm_work_us(const schedule::GemmWork& work, const Machine& machine, int rank) {
   double total = 0;
   for (const std::int64_t rows : work.rows->row(rank)) {
-    if (rows > 0) total += gemm_us(machine, work.n, work.k, static_cast<double>(rows));
+    if (rows > 0) total += gemm_us(machine, work, static_cast<double>(rows));
   }
   return total;
 }

@@ -40,34 +40,46 @@ Context::Context(cudaStream_t stream, void* workspace, std::size_t workspace_byt
 
 // cuBLAS is column-major: there a row-major [rows, k] is [k, rows], and out^T = weights * in^T.
 
-void Context::multiply(const Gemm& gemm, int n, int k, core::DType dtype) {
-  const cudaDataType type = type_of(dtype);
+void Context::multiply(const Gemm& gemm, const Shape& shape) {
+  const cudaDataType type = type_of(shape.dtype);
   const float one = 1;
   const float zero = 0;
-  check_cublas(cublasGemmEx(handle_.get(), CUBLAS_OP_T, CUBLAS_OP_N, n, gemm.rows, k, &one, gemm.weights, type, k,
-                            gemm.in, type, k, &zero, gemm.out, type, n, CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT));
+  check_cublas(cublasGemmEx(handle_.get(), shape.k_by_n ? CUBLAS_OP_N : CUBLAS_OP_T, CUBLAS_OP_N, shape.n, gemm.rows,
+                            shape.k, &one, gemm.weights, type, shape.k_by_n ? shape.n : shape.k, gemm.in, type, shape.k,
+                            &zero, gemm.out, type, shape.n, CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT));
 }
 
-bool Context::multiply(const GroupedGemm& gemm, int n, int k, core::DType dtype) {
+/// out^T [k, n] = in^T [k, rows] * out_grad [rows, n], where both operands lie as [k, rows] and [n, rows].
+void Context::weight_grad(const WeightGrad& gemm, const Shape& shape) {
+  const cudaDataType type = type_of(shape.dtype);
+  const float one = 1;
+  const float beta = gemm.accumulate ? 1.0F : 0.0F;
+  check_cublas(cublasGemmEx(handle_.get(), CUBLAS_OP_N, CUBLAS_OP_T, shape.k, shape.n, gemm.rows, &one, gemm.in, type,
+                            shape.k, gemm.out_grad, type, shape.n, &beta, gemm.out, CUDA_R_32F, shape.k,
+                            CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT));
+}
+
+bool Context::multiply(const GroupedGemm& gemm, const Shape& shape) {
 #if CUBLAS_VERSION >= 120500
-  const cudaDataType type = type_of(dtype);
+  const cudaDataType type = type_of(shape.dtype);
   const std::size_t groups = gemm.rows.size();
-  const std::vector<cublasOperation_t> transposed(groups, CUBLAS_OP_T);
+  const std::vector<cublasOperation_t> of_weights(groups, shape.k_by_n ? CUBLAS_OP_N : CUBLAS_OP_T);
   const std::vector<cublasOperation_t> plain(groups, CUBLAS_OP_N);
-  const std::vector<int> widths(groups, n);
-  const std::vector<int> depths(groups, k);
+  const std::vector<int> widths(groups, shape.n);
+  const std::vector<int> depths(groups, shape.k);
+  const std::vector<int>& weights_leading = shape.k_by_n ? widths : depths;
   const std::vector<int> one_each(groups, 1);
   const std::vector<float> ones(groups, 1.0F);
   const std::vector<float> zeros(groups, 0.0F);
   const cublasStatus_t status = cublasGemmGroupedBatchedEx(
-      handle_.get(), transposed.data(), plain.data(), widths.data(), gemm.rows.data(), depths.data(), ones.data(),
-      gemm.weights, type, depths.data(), gemm.in, type, depths.data(), zeros.data(), gemm.out, type, widths.data(),
-      static_cast<int>(groups), one_each.data(), CUBLAS_COMPUTE_32F);
+      handle_.get(), of_weights.data(), plain.data(), widths.data(), gemm.rows.data(), depths.data(), ones.data(),
+      gemm.weights, type, weights_leading.data(), gemm.in, type, depths.data(), zeros.data(), gemm.out, type,
+      widths.data(), static_cast<int>(groups), one_each.data(), CUBLAS_COMPUTE_32F);
   if (status == CUBLAS_STATUS_NOT_SUPPORTED) return false;
   check_cublas(status);
   return true;
 #else
-  static_cast<void>(gemm), static_cast<void>(n), static_cast<void>(k), static_cast<void>(dtype);
+  static_cast<void>(gemm), static_cast<void>(shape);
   return false;
 #endif
 }

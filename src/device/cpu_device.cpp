@@ -108,11 +108,19 @@ class CpuDevice final : public Device {
     cpu(stream).enqueue([args] { kernels::reduce_cpu(args); });
   }
   void launch(Stream& stream, const kernels::GroupedGemmArgs& args) override {
-    std::vector<std::int64_t> rows(args.group_rows.begin(), args.group_rows.end());
-    cpu(stream).enqueue([args = args, rows = std::move(rows)]() mutable {
-      args.group_rows = rows;
-      kernels::grouped_gemm_cpu(args);
-    });
+    enqueue_with_rows(stream, args, kernels::grouped_gemm_cpu);
+  }
+  void launch(Stream& stream, const kernels::PackWeightedArgs& args) override {
+    cpu(stream).enqueue([args] { kernels::pack_weighted_cpu(args); });
+  }
+  void launch(Stream& stream, const kernels::SwigluGradArgs& args) override {
+    cpu(stream).enqueue([args] { kernels::swiglu_grad_cpu(args); });
+  }
+  void launch(Stream& stream, const kernels::GateGradArgs& args) override {
+    cpu(stream).enqueue([args] { kernels::gate_grad_cpu(args); });
+  }
+  void launch(Stream& stream, const kernels::WeightGradArgs& args) override {
+    enqueue_with_rows(stream, args, kernels::weight_grad_cpu);
   }
 
  private:
@@ -120,6 +128,16 @@ class CpuDevice final : public Device {
   static CpuStream& cpu(Stream& stream) { return static_cast<CpuStream&>(stream); }
   static CpuEvent& cpu(Event& event) { return static_cast<CpuEvent&>(event); }
   static const CpuEvent& cpu(const Event& event) { return static_cast<const CpuEvent&>(event); }
+
+  /// The caller's rows of each group may be gone when the GEMM runs.
+  template <class Args>
+  static void enqueue_with_rows(Stream& stream, const Args& args, void (*gemm)(const Args&)) {
+    std::vector<std::int64_t> rows(args.group_rows.begin(), args.group_rows.end());
+    cpu(stream).enqueue([args = args, rows = std::move(rows), gemm]() mutable {
+      args.group_rows = rows;
+      gemm(args);
+    });
+  }
 
   int threads_;
   CpuStop stop_;

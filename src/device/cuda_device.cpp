@@ -89,14 +89,31 @@ class CudaDevice final : public Device {
   void launch(Stream& stream, const kernels::SwigluArgs& args) override { kernels::swiglu_cuda(args, raw(stream)); }
   void launch(Stream& stream, const kernels::ReduceArgs& args) override { kernels::reduce_cuda(args, raw(stream)); }
   void launch(Stream& stream, const kernels::GroupedGemmArgs& args) override {
-    if (&stream != &compute_)
-      throw core::Error(core::ExitCode::internal, "GEMMs run on the compute stream, which their workspace belongs to");
+    require_gemm_stream(stream);
+    gemm_.launch(args);
+  }
+  void launch(Stream& stream, const kernels::PackWeightedArgs& args) override {
+    kernels::pack_weighted_cuda(args, raw(stream));
+  }
+  void launch(Stream& stream, const kernels::SwigluGradArgs& args) override {
+    kernels::swiglu_grad_cuda(args, raw(stream));
+  }
+  void launch(Stream& stream, const kernels::GateGradArgs& args) override {
+    kernels::gate_grad_cuda(args, raw(stream));
+  }
+  void launch(Stream& stream, const kernels::WeightGradArgs& args) override {
+    require_gemm_stream(stream);
     gemm_.launch(args);
   }
 
  private:
   static cudaStream_t raw(Stream& stream) { return cuda_stream(stream).get(); }
   static cudaEvent_t raw(const Event& event) { return static_cast<const CudaEvent&>(event).get(); }
+
+  void require_gemm_stream(const Stream& stream) const {
+    if (&stream != &compute_)
+      throw core::Error(core::ExitCode::internal, "GEMMs run on the compute stream, which their workspace belongs to");
+  }
 
   /// Polls `query`, and what enqueued the work, until it is done.
   template <class Query>

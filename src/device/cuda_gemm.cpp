@@ -4,6 +4,7 @@
 #include <limits>
 #include <string>
 
+#include "cuda/error.hpp"
 #include "kernels/gemm_pointers.hpp"
 
 namespace ep::device {
@@ -27,6 +28,10 @@ void require_width(std::int64_t value, const char* name, core::DType dtype) {
   if (dtype == core::DType::bf16 && value % 8 != 0)
     throw core::Error(core::ExitCode::unsupported,
                       fmt::format("GEMM: {} = {}: on a GPU bf16 widths must be a multiple of 8", name, value));
+}
+
+cublas::Shape shape_of(const kernels::GroupedGemmArgs& args) {
+  return {gemm_int(args.n, "n"), gemm_int(args.k, "k"), args.dtype, args.k_by_n};
 }
 
 }  // namespace
@@ -75,8 +80,7 @@ void CudaGemm::launch_slice(const kernels::GroupedGemmArgs& args, std::span<cons
   }
   // The GEMMs before, on this stream, are done with the pointers when this kernel writes them.
   kernels::gemm_pointers_cuda(where, stream_);
-  grouped_ = cublas_.multiply({rows, where.in_pointers, where.weights_pointers, where.out_pointers},
-                              gemm_int(args.n, "n"), gemm_int(args.k, "k"), args.dtype);
+  grouped_ = cublas_.multiply({rows, where.in_pointers, where.weights_pointers, where.out_pointers}, shape_of(args));
   if (!grouped_) launch_one_by_one(args, groups);
 }
 
@@ -86,7 +90,28 @@ void CudaGemm::launch_one_by_one(const kernels::GroupedGemmArgs& args, std::span
     cublas_.multiply({static_cast<const std::byte*>(args.in) + group.first_row * args.k * element,
                       static_cast<const std::byte*>(args.weights) + group.weights * args.n * args.k * element,
                       static_cast<std::byte*>(args.out) + group.first_row * args.n * element, group.rows},
-                     gemm_int(args.n, "n"), gemm_int(args.k, "k"), args.dtype);
+                     shape_of(args));
+  }
+}
+
+void CudaGemm::launch(const kernels::WeightGradArgs& args) {
+  require_width(args.n, "n", args.dtype);
+  require_width(args.k, "k", args.dtype);
+  const std::int64_t element = core::size_of(args.dtype);
+  const std::int64_t out_bytes = args.n * args.k * std::int64_t{sizeof(float)};
+  const auto* out_grad = static_cast<const std::byte*>(args.out_grad);
+  const auto* in = static_cast<const std::byte*>(args.in);
+  auto* out = reinterpret_cast<std::byte*>(args.out);
+  for (const std::int64_t rows : args.group_rows) {
+    if (rows > 0) {
+      cublas_.weight_grad({out_grad, in, out, gemm_int(rows, "rows"), args.accumulate},
+                          {gemm_int(args.n, "n"), gemm_int(args.k, "k"), args.dtype});
+    } else if (!args.accumulate) {
+      cuda::check_cuda(cudaMemsetAsync(out, 0, static_cast<std::size_t>(out_bytes), stream_));
+    }
+    out_grad += rows * args.n * element;
+    in += rows * args.k * element;
+    out += out_bytes;
   }
 }
 

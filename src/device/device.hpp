@@ -8,11 +8,14 @@
 
 #include "core/dtype.hpp"
 #include "kernels/bucket.hpp"
+#include "kernels/gate_grad.hpp"
 #include "kernels/gemm.hpp"
 #include "kernels/pack.hpp"
+#include "kernels/pack_weighted.hpp"
 #include "kernels/reduce.hpp"
 #include "kernels/regroup.hpp"
 #include "kernels/swiglu.hpp"
+#include "kernels/swiglu_grad.hpp"
 
 namespace ep::device {
 
@@ -96,6 +99,10 @@ class Device {
   virtual void launch(Stream& stream, const kernels::SwigluArgs& args) = 0;
   virtual void launch(Stream& stream, const kernels::ReduceArgs& args) = 0;
   virtual void launch(Stream& stream, const kernels::GroupedGemmArgs& args) = 0;
+  virtual void launch(Stream& stream, const kernels::PackWeightedArgs& args) = 0;
+  virtual void launch(Stream& stream, const kernels::SwigluGradArgs& args) = 0;
+  virtual void launch(Stream& stream, const kernels::GateGradArgs& args) = 0;
+  virtual void launch(Stream& stream, const kernels::WeightGradArgs& args) = 0;
 };
 
 /// @param threads GEMM threads of the whole process, the last device made deciding; 0: the cores this process may run

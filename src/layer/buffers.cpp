@@ -25,8 +25,8 @@ std::int64_t product(std::initializer_list<std::int64_t> factors) {
   return result;
 }
 
-std::vector<Request> requests(const BufferSizes& s, const plan::LayerShape& shape, int topk, int experts,
-                              core::DType compute, int max_chunks) {
+std::vector<Request> forward_requests(const BufferSizes& s, const plan::LayerShape& shape, int topk, int experts,
+                                      core::DType compute, int max_chunks) {
   using enum device::MemoryUse;
   const std::int64_t element = core::size_of(compute);
   const std::int64_t dispatch_row = plan::row_bytes(shape.hidden, shape.dispatch_dtype);
@@ -64,6 +64,44 @@ std::vector<Request> requests(const BufferSizes& s, const plan::LayerShape& shap
   };
 }
 
+std::vector<Request> backward_requests(const BufferSizes& s, const plan::LayerShape& shape, int topk,
+                                       core::DType compute) {
+  using enum device::MemoryUse;
+  const std::int64_t element = core::size_of(compute);
+  const std::int64_t combine_row = plan::row_bytes(shape.hidden, shape.combine_dtype);
+  const std::int64_t hidden = shape.hidden;
+  const std::int64_t ffn = shape.ffn;
+  const std::int64_t shared = shape.shared_ffn;
+  const std::int64_t experts_here = s.local_experts;
+  const bool second_output = shared > 0 && compute != shape.dispatch_dtype;
+  return {
+      {&Buffers::output_grad, device, product({s.tokens, hidden, core::size_of(shape.dispatch_dtype)})},
+      {&Buffers::output_grad_compute, device, second_output ? product({s.tokens, hidden, element}) : 0},
+      {&Buffers::gate_grad, device, product({s.tokens, topk, 4})},
+      {&Buffers::activation_grad, device, product({s.received, ffn, element})},
+      {&Buffers::gate_up_grad, device, product({s.received, 2, ffn, element})},
+      {&Buffers::expert_in_grad, device, product({s.received, hidden, element})},
+      {&Buffers::grad_recv, exchange, product({s.sent, combine_row})},
+      {&Buffers::gate_up_weights_grad, device, product({experts_here, 2, ffn, hidden, 4})},
+      {&Buffers::down_weights_grad, device, product({experts_here, ffn, hidden, 4})},
+      {&Buffers::shared_grad_scratch, device, product({s.tokens, 3, shared, element})},
+      {&Buffers::shared_in_grad, device, shared > 0 ? product({s.tokens, hidden, element}) : 0},
+      {&Buffers::shared_gate_up_grad, device, product({2, shared, hidden, 4})},
+      {&Buffers::shared_down_grad, device, product({shared, hidden, 4})},
+      {&Buffers::token_grad, device, product({s.tokens, combine_row})},
+  };
+}
+
+std::vector<Request> requests(const BufferSizes& sizes, const plan::LayerShape& shape, int topk, int experts,
+                              core::DType compute, int max_chunks, bool gradients) {
+  std::vector<Request> all = forward_requests(sizes, shape, topk, experts, compute, max_chunks);
+  if (gradients) {
+    const std::vector<Request> more = backward_requests(sizes, shape, topk, compute);
+    all.insert(all.end(), more.begin(), more.end());
+  }
+  return all;
+}
+
 }  // namespace
 
 BufferSizes buffer_sizes(const plan::Plan& plan, int rank) {
@@ -81,9 +119,9 @@ BufferSizes buffer_sizes(const plan::Plan& plan, int rank) {
 }
 
 std::int64_t required_bytes(const BufferSizes& sizes, const plan::LayerShape& shape, int topk, int experts,
-                            core::DType compute, int max_chunks) {
+                            core::DType compute, int max_chunks, bool gradients) {
   std::int64_t total = 0;
-  for (const Request& request : requests(sizes, shape, topk, experts, compute, max_chunks)) {
+  for (const Request& request : requests(sizes, shape, topk, experts, compute, max_chunks, gradients)) {
     if (__builtin_add_overflow(total, request.bytes, &total)) {
       throw core::InputError("sizes", "memory of the layer's buffers", "over 63 bits", "smaller sizes");
     }
@@ -92,10 +130,10 @@ std::int64_t required_bytes(const BufferSizes& sizes, const plan::LayerShape& sh
 }
 
 Buffers allocate(device::Device& device, const BufferSizes& sizes, const plan::LayerShape& shape, int topk, int experts,
-                 int max_chunks) {
+                 int max_chunks, bool gradients) {
   Buffers buffers;
   const core::DType compute = device.compute_dtype(shape.combine_dtype);
-  for (const Request& request : requests(sizes, shape, topk, experts, compute, max_chunks)) {
+  for (const Request& request : requests(sizes, shape, topk, experts, compute, max_chunks, gradients)) {
     if (request.bytes > 0) buffers.*request.member = device.allocate(request.bytes, request.use);
   }
   return buffers;

@@ -45,17 +45,37 @@ struct Buffers {
   device::Buffer expert_out;      // [received, hidden]
   device::Buffer combine_send;    // [received, hidden] combine dtype
   device::Buffer combine_recv;    // [sent, hidden]
-  device::Buffer shared_scratch;  // [tokens, 3 shared_ffn] compute dtype
+  device::Buffer shared_scratch;  // [tokens, 2 shared_ffn], then [tokens, shared_ffn], compute dtype
   device::Buffer shared_out;      // [tokens, hidden] compute dtype
   device::Buffer output;          // [tokens, hidden] combine dtype
+  // Of the backward pass; empty without one. The gradient of expert_out lies in expert_out.
+  device::Buffer output_grad;           // [tokens, hidden] dispatch dtype; resident
+  device::Buffer output_grad_compute;   // the same in the compute dtype, for the shared expert; empty when equal
+  device::Buffer gate_grad;             // [tokens, topk] fp32
+  device::Buffer activation_grad;       // [received, ffn] compute dtype
+  device::Buffer gate_up_grad;          // [received, 2 ffn]
+  device::Buffer expert_in_grad;        // [received, hidden]
+  device::Buffer grad_recv;             // [sent, hidden] combine dtype
+  device::Buffer gate_up_weights_grad;  // [local experts, 2 ffn, hidden] fp32
+  device::Buffer down_weights_grad;     // [local experts, hidden, ffn] fp32
+  device::Buffer shared_grad_scratch;   // as shared_scratch
+  device::Buffer shared_in_grad;        // [tokens, hidden]
+  device::Buffer shared_gate_up_grad;   // [2 shared_ffn, hidden] fp32
+  device::Buffer shared_down_grad;      // [hidden, shared_ffn] fp32
+  device::Buffer token_grad;            // [tokens, hidden] combine dtype
 };
+
+/// Address of row `row` in a buffer of rows.
+inline std::byte* at(const device::Buffer& buffer, std::int64_t row, std::int64_t row_bytes) {
+  return buffer.data() + row * row_bytes;
+}
 
 /// Bytes `allocate` will take on a rank, before anything is allocated. Throws InputError when sizes overflow.
 std::int64_t required_bytes(const BufferSizes& sizes, const plan::LayerShape& shape, int topk, int experts,
-                            core::DType compute, int max_chunks);
+                            core::DType compute, int max_chunks, bool gradients = false);
 
 /// Throws Error (unsupported) when the device has too little memory.
 Buffers allocate(device::Device& device, const BufferSizes& sizes, const plan::LayerShape& shape, int topk, int experts,
-                 int max_chunks);
+                 int max_chunks, bool gradients);
 
 }  // namespace ep::layer

@@ -1,6 +1,7 @@
 #include "layer/executor.hpp"
 
 #include "core/clock.hpp"
+#include "core/error.hpp"
 
 namespace ep::layer {
 
@@ -19,6 +20,14 @@ bool runs_in(Phase phase, schedule::Lane lane) {
 }
 
 }  // namespace
+
+void Executor::prepare(const schedule::Schedule& schedule) {
+  if (schedule.direction != schedule::name_of(schedule::Direction::forward) && !layer_.input().gradients) {
+    throw core::Error(core::ExitCode::internal, "layer: it was made without room for gradients");
+  }
+  layer_.set_chunks(schedule.chunks);
+  if (schedule.needs != nullptr) run(*schedule.needs, Phase::whole);
+}
 
 std::vector<schedule::Span> Executor::run(const schedule::Schedule& schedule, Phase phase) {
   device::Device& device = layer_.device();

@@ -15,6 +15,10 @@ class Executor {
  public:
   explicit Executor(Layer& layer) : layer_(layer) {}
 
+  /// Cuts the layer's tokens as `schedule` wants them and, before a backward pass, runs the forward pass whose results
+  /// it reads: right before, so that caches are as in training. @pre collective
+  void prepare(const schedule::Schedule& schedule);
+
   /// Runs the operations of `phase` and returns when the device is idle. A phase other than `whole` reuses the counts
   /// and data of the last whole run with as many chunks: one must have gone before.
   /// @return this rank's spans in core::now_us() microseconds, in schedule order. @pre collective

@@ -28,8 +28,10 @@ Layer::Layer(device::Device& device, exchange::Exchange& exchange, const LayerIn
       compute_dtype_(device.compute_dtype(input.shape.combine_dtype)),
       first_token_(routing::first_token(input.routing.tokens, input.placement.ranks(), input.rank)),
       sizes_(sizes_of(input)),
-      buffers_(allocate(device, sizes_, input.shape, input.routing.topk, input.routing.experts, input.max_chunks)) {
-  fill_tokens();
+      buffers_(allocate(device, sizes_, input.shape, input.routing.topk, input.routing.experts, input.max_chunks,
+                        input.gradients)) {
+  fill_rows(buffers_.tokens, buffers_.tokens_compute, TokenValue::hidden_state);
+  if (input.gradients) fill_rows(buffers_.output_grad, buffers_.output_grad_compute, TokenValue::output_grad);
   fill_routing();
   fill_experts();
   set_chunks(1);
@@ -66,16 +68,16 @@ void Layer::upload(const device::Buffer& to, std::int64_t element_offset, std::s
   }
 }
 
-void Layer::fill_tokens() {
+void Layer::fill_rows(const device::Buffer& to, const device::Buffer& to_compute, TokenValue value) {
   const auto hidden = static_cast<std::size_t>(input_.shape.hidden);
   std::vector<float> all(static_cast<std::size_t>(sizes_.tokens) * hidden);
   for (std::int64_t token = 0; token < sizes_.tokens; ++token) {
-    fill_token(values(), first_token_ + token,
-               std::span(all).subspan(static_cast<std::size_t>(token) * hidden, hidden));
+    fill_token(values(), first_token_ + token, std::span(all).subspan(static_cast<std::size_t>(token) * hidden, hidden),
+               value);
   }
   if (all.empty()) return;
-  upload(buffers_.tokens, 0, all, input_.shape.dispatch_dtype);
-  if (buffers_.tokens_compute.size_bytes() > 0) upload(buffers_.tokens_compute, 0, all, compute_dtype_);
+  upload(to, 0, all, input_.shape.dispatch_dtype);
+  if (to_compute.size_bytes() > 0) upload(to_compute, 0, all, compute_dtype_);
 }
 
 void Layer::fill_routing() {
@@ -115,20 +117,46 @@ void Layer::fill_experts() {
   }
 }
 
-std::vector<float> Layer::output() {
+std::vector<float> Layer::download(const device::Buffer& from, core::DType dtype) {
   device_.synchronize();
-  const auto count = static_cast<std::size_t>(sizes_.tokens * input_.shape.hidden);
+  const auto count = static_cast<std::size_t>(from.size_bytes() / core::size_of(dtype));
   std::vector<float> result(count);
   if (count == 0) return result;
-  if (input_.shape.combine_dtype == core::DType::f32) {
-    device_.copy(device_.compute_stream(), result.data(), buffers_.output.data(), buffers_.output.size_bytes());
+  if (dtype == core::DType::f32) {
+    device_.copy(device_.compute_stream(), result.data(), from.data(), from.size_bytes());
     device_.synchronize();
     return result;
   }
   std::vector<core::BFloat16> raw(count);
-  device_.copy(device_.compute_stream(), raw.data(), buffers_.output.data(), buffers_.output.size_bytes());
+  device_.copy(device_.compute_stream(), raw.data(), from.data(), from.size_bytes());
   device_.synchronize();
   std::transform(raw.begin(), raw.end(), result.begin(), core::to_float);
+  return result;
+}
+
+std::vector<float> Layer::output() {
+  return download(buffers_.output, input_.shape.combine_dtype);
+}
+
+std::vector<float> Layer::token_grad() {
+  return download(buffers_.token_grad, input_.shape.combine_dtype);
+}
+
+std::vector<float> Layer::gate_grad() {
+  return download(buffers_.gate_grad, core::DType::f32);
+}
+
+std::vector<float> Layer::weights_grad(Matrix matrix, std::int64_t slot) {
+  const bool up = matrix == Matrix::gate_up;
+  const device::Buffer& shared = up ? buffers_.shared_gate_up_grad : buffers_.shared_down_grad;
+  if (slot == kSharedSlot) return download(shared, core::DType::f32);
+  device_.synchronize();
+  const std::int64_t count = std::int64_t{up ? 2 : 1} * input_.shape.ffn * input_.shape.hidden;
+  const device::Buffer& all = up ? buffers_.gate_up_weights_grad : buffers_.down_weights_grad;
+  std::vector<float> result(static_cast<std::size_t>(count));
+  device_.copy(device_.compute_stream(), result.data(), all.as<float>() + slot * count,
+               count * std::int64_t{sizeof(float)});
+  device_.synchronize();
   return result;
 }
 

@@ -21,6 +21,7 @@ struct LayerInput {
   std::uint64_t seed = 0;
   int rank = 0;
   int max_chunks = 1;
+  bool gradients = false;  // whether a backward pass will run
 };
 
 /// One rank's mixture-of-experts layer: real weights and tokens in device memory, and what each kind of operation does
@@ -41,6 +42,14 @@ class Layer {
 
   /// Waits for the device and copies the output [tokens, hidden] of this rank to the host as fp32.
   std::vector<float> output();
+  /// Waits for the device and copies the gradient of the rank's tokens [tokens, hidden] to the host as fp32.
+  std::vector<float> token_grad();
+  /// Waits for the device and copies the gradients of the gate weights [tokens, topk] to the host; 0 where masked.
+  std::vector<float> gate_grad();
+  /// Waits for the device and copies the gradient of the weights of the rank's `slot`-th expert, or of the shared
+  /// expert (kSharedSlot), to the host: [2 ffn, hidden] or [hidden, ffn]. Over this rank's tokens alone for the latter.
+  std::vector<float> weights_grad(Matrix matrix, std::int64_t slot);
+  static constexpr std::int64_t kSharedSlot = -1;
   /// Waits for the device and copies the bucket-order positions [tokens, topk] to the host.
   std::vector<std::int32_t> positions();
   [[nodiscard]] const std::vector<ChunkRows>& chunks() const { return chunks_; }
@@ -49,7 +58,7 @@ class Layer {
   [[nodiscard]] ValueSource values() const;
 
  private:
-  void fill_tokens();
+  void fill_rows(const device::Buffer& to, const device::Buffer& to_compute, TokenValue value);
   void fill_routing();
   void fill_experts();
   void upload(const device::Buffer& to, std::int64_t element_offset, std::span<const float> values, core::DType dtype);
@@ -57,15 +66,64 @@ class Layer {
   void bucket(const ChunkRows& rows, int chunk, device::Stream& stream);
   void pack(const ChunkRows& rows, device::Stream& stream);
   void dispatch(const ChunkRows& rows, device::Stream& stream);
-  void regroup(const ChunkRows& rows, int chunk, device::Stream& stream);
+  void upload_segments(const ChunkRows& rows, int chunk, device::Stream& stream);
+  /// A GEMM of every expert over the chunk's rows of two buffers, [received, k] -> [received, n].
+  struct Gemm {
+    const device::Buffer& in;
+    const device::Buffer& weights;
+    const device::Buffer& out;
+    std::int64_t n;
+    std::int64_t k;
+    bool k_by_n = false;
+  };
+  void expert_gemm(const ChunkRows& rows, const Gemm& gemm, device::Stream& stream);
   void gate_up(const ChunkRows& rows, device::Stream& stream);
   void swiglu(const ChunkRows& rows, device::Stream& stream);
   void down(const ChunkRows& rows, device::Stream& stream);
-  void ungroup(const ChunkRows& rows, int chunk, device::Stream& stream);
-  void combine(const ChunkRows& rows, device::Stream& stream);
-  void reduce(const ChunkRows& rows, device::Stream& stream);
+  /// A part of the rank's tokens, and where their rows lie in the shared expert's scratch.
+  struct SharedRange {
+    std::int64_t first;
+    std::int64_t rows;
+    std::byte* gate_up;     // [rows, 2 shared_ffn]
+    std::byte* activation;  // [rows, shared_ffn]
+  };
+  [[nodiscard]] SharedRange shared_range(int part, int parts, const device::Buffer& scratch) const;
   void shared(int part, int parts, device::Stream& stream);
   void exchange_counts();
+
+  void launch_backward(const schedule::Operation& op, const ChunkRows& rows, device::Stream& stream);
+  void gate_grad(const ChunkRows& rows, device::Stream& stream);
+  void pack_grad(const ChunkRows& rows, device::Stream& stream);
+  void down_dx(const ChunkRows& rows, device::Stream& stream);
+  void down_dw(const ChunkRows& rows, int chunk, device::Stream& stream);
+  void swiglu_grad(const ChunkRows& rows, device::Stream& stream);
+  void gate_up_dx(const ChunkRows& rows, device::Stream& stream);
+  void gate_up_dw(const ChunkRows& rows, int chunk, device::Stream& stream);
+  /// The gradient of every expert's weights [n, k] from its rows of gradients [received, n] and inputs [received, k].
+  struct WeightGradient {
+    const device::Buffer& out_grad;
+    const device::Buffer& in;
+    const device::Buffer& out;
+    std::int64_t n;
+    std::int64_t k;
+  };
+  void expert_dw(const ChunkRows& rows, int chunk, const WeightGradient& gradient, device::Stream& stream);
+  void shared_dx(int part, int parts, device::Stream& stream);
+  void shared_dw(int part, int parts, device::Stream& stream);
+
+  void ungroup(const ChunkRows& rows, int chunk, const device::Buffer& from, const device::Buffer& own,
+               device::Stream& stream);
+  void combine(const ChunkRows& rows, const device::Buffer& to, device::Stream& stream);
+  /// Adds up the chunk's copies of each token: `weights` null, they count once each. `shared`: what is added.
+  void reduce(const ChunkRows& rows, const device::Buffer& from, const float* weights, const device::Buffer& shared,
+              const device::Buffer& to, device::Stream& stream);
+  void regroup(const ChunkRows& rows, int chunk, const device::Buffer& to, device::Stream& stream);
+  std::vector<float> download(const device::Buffer& from, core::DType dtype);
+
+  /// Of a resident buffer in the payload type and its copy in the compute type, which is empty where they are one.
+  static const device::Buffer& in_compute_dtype(const device::Buffer& payload, const device::Buffer& converted) {
+    return converted.size_bytes() > 0 ? converted : payload;
+  }
 
   device::Device& device_;
   exchange::Exchange& exchange_;

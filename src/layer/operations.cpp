@@ -8,44 +8,38 @@
 
 namespace ep::layer {
 
-namespace {
-
-/// Address of row `row` in a buffer of rows.
-std::byte* at(const device::Buffer& buffer, std::int64_t row, std::int64_t row_bytes) {
-  return buffer.data() + row * row_bytes;
-}
-
-}  // namespace
-
 void Layer::launch(const schedule::Operation& op, device::Stream& stream) {
-  if (op.kind == schedule::OpKind::shared) return shared(op.part, op.parts, stream);
+  using schedule::OpKind;
+  if (op.kind == OpKind::shared) return shared(op.part, op.parts, stream);
+  if (op.kind == OpKind::shared_dx) return shared_dx(op.part, op.parts, stream);
+  if (op.kind == OpKind::shared_dw) return shared_dw(op.part, op.parts, stream);
   const ChunkRows& rows = chunks_[static_cast<std::size_t>(op.part)];
   switch (op.kind) {
-    case schedule::OpKind::bucket:
+    case OpKind::bucket:
       return bucket(rows, op.part, stream);
-    case schedule::OpKind::pack:
+    case OpKind::pack:
       return pack(rows, stream);
-    case schedule::OpKind::dispatch:
+    case OpKind::dispatch:
       return dispatch(rows, stream);
-    case schedule::OpKind::regroup:
-      return regroup(rows, op.part, stream);
-    case schedule::OpKind::gate_up:
+    case OpKind::regroup:
+      upload_segments(rows, op.part, stream);
+      return regroup(rows, op.part, buffers_.expert_in, stream);
+    case OpKind::gate_up:
       return gate_up(rows, stream);
-    case schedule::OpKind::swiglu:
+    case OpKind::swiglu:
       return swiglu(rows, stream);
-    case schedule::OpKind::down:
+    case OpKind::down:
       return down(rows, stream);
-    case schedule::OpKind::ungroup:
-      return ungroup(rows, op.part, stream);
-    case schedule::OpKind::combine:
-      return combine(rows, stream);
-    case schedule::OpKind::reduce:
-      return reduce(rows, stream);
-    case schedule::OpKind::shared:
-    case schedule::OpKind::exchange_counts:
-      break;
+    case OpKind::ungroup:
+      return ungroup(rows, op.part, buffers_.expert_out, buffers_.combine_recv, stream);
+    case OpKind::combine:
+      return combine(rows, buffers_.combine_recv, stream);
+    case OpKind::reduce:
+      return reduce(rows, buffers_.combine_recv, buffers_.gate_weights.as<float>(), buffers_.shared_out,
+                    buffers_.output, stream);
+    default:
+      return launch_backward(op, rows, stream);
   }
-  throw core::Error(core::ExitCode::internal, "layer: " + op.name + " does not run on a stream");
 }
 
 void Layer::run_on_host(const schedule::Operation& op) {
@@ -118,18 +112,22 @@ void Layer::dispatch(const ChunkRows& rows, device::Stream& stream) {
                                 rows.send_rows, rows.send_offsets, rows.recv_rows, rows.recv_offsets, row});
 }
 
-void Layer::regroup(const ChunkRows& rows, int chunk, device::Stream& stream) {
+/// Both ways at once; the backward pass finds them there.
+void Layer::upload_segments(const ChunkRows& rows, int chunk, device::Stream& stream) {
   auto* const segments = buffers_.segments.as<kernels::Segment>() + chunk * 2 * sizes_.buckets;
-  const auto count = static_cast<std::int64_t>(rows.to_experts.size());
-  constexpr auto kSegmentBytes = std::int64_t{sizeof(kernels::Segment)};
-  device_.copy(stream, segments, rows.to_experts.data(), count * kSegmentBytes);
-  device_.copy(stream, segments + sizes_.buckets, rows.to_arrival.data(), count * kSegmentBytes);
+  const auto bytes = static_cast<std::int64_t>(rows.to_experts.size() * sizeof(kernels::Segment));
+  device_.copy(stream, segments, rows.to_experts.data(), bytes);
+  device_.copy(stream, segments + sizes_.buckets, rows.to_arrival.data(), bytes);
+}
+
+void Layer::regroup(const ChunkRows& rows, int chunk, const device::Buffer& to, device::Stream& stream) {
+  const auto* const segments = buffers_.segments.as<kernels::Segment>() + chunk * 2 * sizes_.buckets;
   const std::int64_t row = plan::row_bytes(input_.shape.hidden, input_.shape.dispatch_dtype);
   const std::int64_t compute_row = plan::row_bytes(input_.shape.hidden, compute_dtype_);
   device_.launch(stream, kernels::RegroupArgs{at(buffers_.recv, rows.recv_base, row),
-                                              at(buffers_.expert_in, rows.recv_base, compute_row),
+                                              at(to, rows.recv_base, compute_row),
                                               segments,
-                                              count,
+                                              static_cast<std::int64_t>(rows.to_experts.size()),
                                               rows.received,
                                               input_.shape.hidden,
                                               input_.shape.dispatch_dtype,
@@ -138,13 +136,18 @@ void Layer::regroup(const ChunkRows& rows, int chunk, device::Stream& stream) {
                                               nullptr});
 }
 
+void Layer::expert_gemm(const ChunkRows& rows, const Gemm& gemm, device::Stream& stream) {
+  const std::int64_t element = core::size_of(compute_dtype_);
+  device_.launch(stream, kernels::GroupedGemmArgs{rows.expert_rows, at(gemm.in, rows.recv_base, gemm.k * element),
+                                                  gemm.weights.data(), at(gemm.out, rows.recv_base, gemm.n * element),
+                                                  gemm.n, gemm.k, compute_dtype_, gemm.k_by_n});
+}
+
 void Layer::gate_up(const ChunkRows& rows, device::Stream& stream) {
-  const std::int64_t in_row = input_.shape.hidden * core::size_of(compute_dtype_);
-  const std::int64_t out_row = 2 * std::int64_t{input_.shape.ffn} * core::size_of(compute_dtype_);
-  device_.launch(
-      stream, kernels::GroupedGemmArgs{rows.expert_rows, at(buffers_.expert_in, rows.recv_base, in_row),
-                                       buffers_.gate_up_weights.data(), at(buffers_.gate_up, rows.recv_base, out_row),
-                                       2 * std::int64_t{input_.shape.ffn}, input_.shape.hidden, compute_dtype_});
+  expert_gemm(rows,
+              {buffers_.expert_in, buffers_.gate_up_weights, buffers_.gate_up, 2 * std::int64_t{input_.shape.ffn},
+               input_.shape.hidden},
+              stream);
 }
 
 void Layer::swiglu(const ChunkRows& rows, device::Stream& stream) {
@@ -155,65 +158,66 @@ void Layer::swiglu(const ChunkRows& rows, device::Stream& stream) {
 }
 
 void Layer::down(const ChunkRows& rows, device::Stream& stream) {
-  const std::int64_t in_row = input_.shape.ffn * core::size_of(compute_dtype_);
-  const std::int64_t out_row = input_.shape.hidden * core::size_of(compute_dtype_);
-  device_.launch(
-      stream, kernels::GroupedGemmArgs{rows.expert_rows, at(buffers_.activation, rows.recv_base, in_row),
-                                       buffers_.down_weights.data(), at(buffers_.expert_out, rows.recv_base, out_row),
-                                       input_.shape.hidden, input_.shape.ffn, compute_dtype_});
+  expert_gemm(rows,
+              {buffers_.activation, buffers_.down_weights, buffers_.expert_out, input_.shape.hidden, input_.shape.ffn},
+              stream);
 }
 
-void Layer::ungroup(const ChunkRows& rows, int chunk, device::Stream& stream) {
+void Layer::ungroup(const ChunkRows& rows, int chunk, const device::Buffer& from, const device::Buffer& own,
+                    device::Stream& stream) {
   const auto* const segments = buffers_.segments.as<kernels::Segment>() + (chunk * 2 + 1) * sizes_.buckets;
   const std::int64_t row = plan::row_bytes(input_.shape.hidden, input_.shape.combine_dtype);
   const std::int64_t compute_row = plan::row_bytes(input_.shape.hidden, compute_dtype_);
   const std::int64_t own_home = rows.send_base + rows.own_sent(input_.rank).begin;
-  device_.launch(stream,
-                 kernels::RegroupArgs{at(buffers_.expert_out, rows.recv_base, compute_row),
-                                      at(buffers_.combine_send, rows.recv_base, row), segments,
-                                      static_cast<std::int64_t>(rows.to_arrival.size()), rows.received,
-                                      input_.shape.hidden, compute_dtype_, input_.shape.combine_dtype,
-                                      rows.own_received(input_.rank), at(buffers_.combine_recv, own_home, row)});
+  device_.launch(stream, kernels::RegroupArgs{at(from, rows.recv_base, compute_row),
+                                              at(buffers_.combine_send, rows.recv_base, row), segments,
+                                              static_cast<std::int64_t>(rows.to_arrival.size()), rows.received,
+                                              input_.shape.hidden, compute_dtype_, input_.shape.combine_dtype,
+                                              rows.own_received(input_.rank), at(own, own_home, row)});
 }
 
-void Layer::combine(const ChunkRows& rows, device::Stream& stream) {
+void Layer::combine(const ChunkRows& rows, const device::Buffer& to, device::Stream& stream) {
   const std::int64_t row = plan::row_bytes(input_.shape.hidden, input_.shape.combine_dtype);
-  exchange_.all_to_all(stream,
-                       {at(buffers_.combine_send, rows.recv_base, row), at(buffers_.combine_recv, rows.send_base, row),
-                        rows.recv_rows, rows.recv_offsets, rows.send_rows, rows.send_offsets, row});
+  exchange_.all_to_all(stream, {at(buffers_.combine_send, rows.recv_base, row), at(to, rows.send_base, row),
+                                rows.recv_rows, rows.recv_offsets, rows.send_rows, rows.send_offsets, row});
 }
 
-void Layer::reduce(const ChunkRows& rows, device::Stream& stream) {
+void Layer::reduce(const ChunkRows& rows, const device::Buffer& from, const float* weights,
+                   const device::Buffer& shared, const device::Buffer& to, device::Stream& stream) {
   const std::int64_t row = plan::row_bytes(input_.shape.hidden, input_.shape.combine_dtype);
   const std::int64_t compute_row = input_.shape.hidden * core::size_of(compute_dtype_);
   const std::int64_t first_slot = rows.first_token * input_.routing.topk;
   const bool has_shared = input_.shape.shared_ffn > 0;
-  device_.launch(stream,
-                 kernels::ReduceArgs{at(buffers_.combine_recv, rows.send_base, row),
-                                     buffers_.position.as<std::int32_t>() + first_slot,
-                                     buffers_.gate_weights.as<float>() + first_slot,
-                                     has_shared ? at(buffers_.shared_out, rows.first_token, compute_row) : nullptr,
-                                     at(buffers_.output, rows.first_token, row), rows.tokens, input_.routing.topk,
-                                     input_.shape.hidden, input_.shape.combine_dtype, compute_dtype_});
+  device_.launch(
+      stream, kernels::ReduceArgs{at(from, rows.send_base, row), buffers_.position.as<std::int32_t>() + first_slot,
+                                  weights == nullptr ? nullptr : weights + first_slot,
+                                  has_shared ? at(shared, rows.first_token, compute_row) : nullptr,
+                                  at(to, rows.first_token, row), rows.tokens, input_.routing.topk, input_.shape.hidden,
+                                  input_.shape.combine_dtype, compute_dtype_});
+}
+
+Layer::SharedRange Layer::shared_range(int part, int parts, const device::Buffer& scratch) const {
+  const std::int64_t element = core::size_of(compute_dtype_);
+  const std::int64_t ffn = input_.shape.shared_ffn;
+  const std::int64_t first = sizes_.tokens * part / parts;
+  return {first, sizes_.tokens * (part + 1) / parts - first, at(scratch, first, 2 * ffn * element),
+          at(scratch, 2 * sizes_.tokens + first, ffn * element)};
 }
 
 void Layer::shared(int part, int parts, device::Stream& stream) {
-  const std::int64_t first = sizes_.tokens * part / parts;
-  const std::int64_t rows[] = {sizes_.tokens * (part + 1) / parts - first};
-  const std::int64_t element = core::size_of(compute_dtype_);
+  const SharedRange range = shared_range(part, parts, buffers_.shared_scratch);
+  const std::int64_t rows[] = {range.rows};
+  const std::int64_t row = input_.shape.hidden * core::size_of(compute_dtype_);
   const std::int64_t ffn = input_.shape.shared_ffn;
   const std::int64_t hidden = input_.shape.hidden;
-  const bool converted = buffers_.tokens_compute.size_bytes() > 0;
-  const device::Buffer& tokens = converted ? buffers_.tokens_compute : buffers_.tokens;
-  std::byte* const gate_up = buffers_.shared_scratch.data();
-  std::byte* const activation = gate_up + rows[0] * 2 * ffn * element;
+  device_.launch(stream, kernels::GroupedGemmArgs{
+                             rows, at(in_compute_dtype(buffers_.tokens, buffers_.tokens_compute), range.first, row),
+                             buffers_.shared_gate_up.data(), range.gate_up, 2 * ffn, hidden, compute_dtype_});
+  device_.launch(stream, kernels::SwigluArgs{range.gate_up, range.activation, range.rows, input_.shape.shared_ffn,
+                                             compute_dtype_});
   device_.launch(stream,
-                 kernels::GroupedGemmArgs{rows, at(tokens, first, hidden * element), buffers_.shared_gate_up.data(),
-                                          gate_up, 2 * ffn, hidden, compute_dtype_});
-  device_.launch(stream, kernels::SwigluArgs{gate_up, activation, rows[0], input_.shape.shared_ffn, compute_dtype_});
-  device_.launch(
-      stream, kernels::GroupedGemmArgs{rows, activation, buffers_.shared_down.data(),
-                                       at(buffers_.shared_out, first, hidden * element), hidden, ffn, compute_dtype_});
+                 kernels::GroupedGemmArgs{rows, range.activation, buffers_.shared_down.data(),
+                                          at(buffers_.shared_out, range.first, row), hidden, ffn, compute_dtype_});
 }
 
 }  // namespace ep::layer

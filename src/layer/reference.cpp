@@ -3,65 +3,14 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <map>
 
 #include <fmt/format.h>
+
+#include "layer/expert_reference.hpp"
 
 namespace ep::layer {
 
 namespace {
-
-/// Experts as a textbook would write them: double precision, one token at a time, weights made from the expert's id.
-class Reference {
- public:
-  explicit Reference(const Layer& layer) : values_(layer.values()), shape_(layer.input().shape) {}
-
-  /// Adds weight * FFN_expert(x) to `out` [hidden].
-  void accumulate(std::int64_t expert, double weight, std::span<const float> x, std::vector<double>& out) {
-    const int width = expert == kSharedExpert ? shape_.shared_ffn : shape_.ffn;
-    const Weights& weights = weights_of(expert, width);
-    std::vector<double> activation(static_cast<std::size_t>(width));
-    for (std::size_t i = 0; i < activation.size(); ++i) {
-      const double gate = dot(weights.gate_up, i, x);
-      const double up = dot(weights.gate_up, i + activation.size(), x);
-      activation[i] = gate / (1 + std::exp(-gate)) * up;
-    }
-    for (std::size_t h = 0; h < out.size(); ++h) out[h] += weight * dot(weights.down, h, std::span(activation));
-  }
-
- private:
-  struct Weights {
-    std::vector<float> gate_up;
-    std::vector<float> down;
-  };
-
-  template <class T>
-  static double dot(const std::vector<float>& matrix, std::size_t row, std::span<const T> x) {
-    double sum = 0;
-    const float* const w = matrix.data() + row * x.size();
-    for (std::size_t i = 0; i < x.size(); ++i) sum += double{w[i]} * static_cast<double>(x[i]);
-    return sum;
-  }
-  static double dot(const std::vector<float>& matrix, std::size_t row, std::span<double> x) {
-    return dot(matrix, row, std::span<const double>(x));
-  }
-
-  const Weights& weights_of(std::int64_t expert, int width) {
-    const auto [found, made] = cache_.try_emplace(expert);
-    if (made) {
-      const auto size = static_cast<std::size_t>(width) * static_cast<std::size_t>(shape_.hidden);
-      found->second.gate_up.resize(2 * size);
-      found->second.down.resize(size);
-      fill_weights(values_, Matrix::gate_up, expert, shape_.hidden, found->second.gate_up);
-      fill_weights(values_, Matrix::down, expert, width, found->second.down);
-    }
-    return found->second;
-  }
-
-  ValueSource values_;
-  plan::LayerShape shape_;
-  std::map<std::int64_t, Weights> cache_;
-};
 
 std::string compare_with_plan(Layer& layer) {
   const LayerInput& in = layer.input();
@@ -83,7 +32,8 @@ std::string compare_with_plan(Layer& layer) {
   return {};
 }
 
-/// `sample` numbers spread evenly over [0, count), both ends included.
+}  // namespace
+
 std::vector<std::int64_t> spread(std::int64_t count, std::int64_t sample) {
   std::vector<std::int64_t> chosen;
   const std::int64_t n = std::min(count, sample);
@@ -91,19 +41,21 @@ std::vector<std::int64_t> spread(std::int64_t count, std::int64_t sample) {
   return chosen;
 }
 
-double relative_error(std::span<const float> got, const std::vector<double>& wanted) {
-  double scale = 1e-30;
+double relative_error(std::span<const float> got, std::span<const double> wanted, double scale) {
   double worst = 0;
   for (std::size_t h = 0; h < wanted.size(); ++h) {
-    scale = std::max(scale, std::abs(wanted[h]));
     const double difference = std::abs(static_cast<double>(got[h]) - wanted[h]);
     if (!std::isfinite(difference)) return std::numeric_limits<double>::infinity();
     worst = std::max(worst, difference);
   }
-  return worst / scale;
+  return worst / std::max(scale, 1e-30);
 }
 
-}  // namespace
+double largest(std::span<const double> values) {
+  double most = 0;
+  for (const double value : values) most = std::max(most, std::abs(value));
+  return most;
+}
 
 double tolerance(core::DType combine_dtype) {
   // bf16 keeps 8 bits: every copy and the output are rounded by at most 2^-9 of their size.
@@ -117,7 +69,7 @@ Verdict check(Layer& layer, int sample) {
   const std::vector<float> output = layer.output();
   const auto hidden = static_cast<std::size_t>(in.shape.hidden);
   const std::int64_t first = routing::first_token(in.routing.tokens, in.placement.ranks(), in.rank);
-  Reference reference(layer);
+  ExpertReference reference(layer);
   std::vector<float> x(hidden);
   for (const std::int64_t token : spread(static_cast<std::int64_t>(output.size() / hidden), sample)) {
     fill_token(layer.values(), first + token, x);
@@ -129,8 +81,8 @@ Verdict check(Layer& layer, int sample) {
       reference.accumulate(experts[k], static_cast<double>(in.routing.gate_weights[slot]), x, wanted);
     }
     if (in.shape.shared_ffn > 0) reference.accumulate(kSharedExpert, 1.0, x, wanted);
-    const double error =
-        relative_error(std::span(output).subspan(static_cast<std::size_t>(token) * hidden, hidden), wanted);
+    const double error = relative_error(std::span(output).subspan(static_cast<std::size_t>(token) * hidden, hidden),
+                                        wanted, largest(wanted));
     verdict.max_relative_error = std::max(verdict.max_relative_error, error);
     ++verdict.tokens_checked;
     if (error > tolerance(in.shape.combine_dtype) && verdict.complaint.empty()) {

@@ -1,6 +1,8 @@
 #pragma once
 #include <cstdint>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "layer/layer.hpp"
 
@@ -20,5 +22,16 @@ double tolerance(core::DType combine_dtype);
 /// Compares what the last whole run left with the plan (counts, positions: exactly) and with a double-precision
 /// reference of `sample` tokens spread over the rank's own (first and last included; all when fewer).
 Verdict check(Layer& layer, int sample);
+
+/// Adds to `verdict` what the last backward pass left: the gradients of `sample` tokens and of their gate weights, and
+/// of a few rows and columns of a few experts' weights, for which all tokens that they saw are computed again.
+void check_gradients(Layer& layer, int sample, Verdict& verdict);
+
+/// `sample` numbers spread evenly over [0, count), both ends included.
+std::vector<std::int64_t> spread(std::int64_t count, std::int64_t sample);
+/// Largest |got - wanted| over `scale`; infinite for what is no number.
+double relative_error(std::span<const float> got, std::span<const double> wanted, double scale);
+/// Largest absolute value.
+double largest(std::span<const double> values);
 
 }  // namespace ep::layer

@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::uint64_t kTokenStream = 1;
 constexpr std::uint64_t kWeightStream = 2;
+constexpr std::uint64_t kOutputGradStream = 3;
 
 /// Uniform values in (-half_width, half_width): variance half_width^2 / 3.
 void fill_uniform(core::Random random, double half_width, bool round_to_bf16, std::span<float> out) {
@@ -27,8 +28,9 @@ void fill_weights(const ValueSource& source, Matrix matrix, std::int64_t expert,
                source.round_to_bf16, out);
 }
 
-void fill_token(const ValueSource& source, std::int64_t token, std::span<float> out) {
-  fill_uniform(core::Random(core::mix64(source.seed + kTokenStream), static_cast<std::uint64_t>(token)), std::sqrt(3.0),
+void fill_token(const ValueSource& source, std::int64_t token, std::span<float> out, TokenValue value) {
+  const std::uint64_t stream = value == TokenValue::hidden_state ? kTokenStream : kOutputGradStream;
+  fill_uniform(core::Random(core::mix64(source.seed + stream), static_cast<std::uint64_t>(token)), std::sqrt(3.0),
                source.round_to_bf16, out);
 }
 

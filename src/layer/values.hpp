@@ -20,7 +20,11 @@ struct ValueSource {
 /// Fills one expert's matrix [n, k], row-major, with zero-mean values of variance 1 / k: activations keep their scale.
 void fill_weights(const ValueSource& source, Matrix matrix, std::int64_t expert, std::int64_t k, std::span<float> out);
 
-/// Fills the hidden state [hidden] of a token (its number in the whole job) with zero-mean values of variance 1.
-void fill_token(const ValueSource& source, std::int64_t token, std::span<float> out);
+/// What a token brings into the layer: forward its hidden state, backward the gradient of its output.
+enum class TokenValue : std::uint8_t { hidden_state, output_grad };
+
+/// Fills the [hidden] values of a token (its number in the whole job) with zero-mean values of variance 1.
+void fill_token(const ValueSource& source, std::int64_t token, std::span<float> out,
+                TokenValue value = TokenValue::hidden_state);
 
 }  // namespace ep::layer

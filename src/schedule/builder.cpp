@@ -32,10 +32,11 @@ void mark_ordered(const Schedule& schedule, int id, std::vector<bool>& ordered) 
 
 }  // namespace
 
-Builder::Builder(const plan::Plan& plan, const plan::LayerShape& shape, std::string strategy, bool serial)
+Builder::Builder(const plan::Plan& plan, const plan::LayerShape& shape, std::string strategy, bool serial,
+                 Direction direction)
     : plan_(plan), shape_(shape), serial_(serial) {
   schedule_.strategy = std::move(strategy);
-  schedule_.direction = "forward";
+  schedule_.direction = name_of(direction);
   schedule_.chunks = static_cast<int>(plan.chunks.size());
 }
 
@@ -81,7 +82,7 @@ void Builder::exchange_counts() {
 }
 
 void Builder::pack(int chunk) {
-  add(OpKind::pack, Lane::compute, chunk, chunks(), pack_work(plan_, shape_, chunk),
+  add(OpKind::pack, Lane::compute, chunk, chunks(), pack_work(plan_, shape_, chunk, OpKind::pack),
       {{BufferKind::tokens}, {BufferKind::buckets, chunk}, {BufferKind::counts, chunk}},
       {{BufferKind::send, chunk}, {BufferKind::recv, chunk}});
 }
@@ -91,15 +92,17 @@ void Builder::dispatch(int chunk) {
       {{BufferKind::send, chunk}, {BufferKind::counts, chunk}}, {{BufferKind::recv, chunk}});
 }
 
+void Builder::add_expert_gemm(OpKind kind, int chunk, std::vector<BufferId> reads, BufferId out) {
+  add(kind, Lane::compute, chunk, chunks(), expert_gemm_work(plan_, shape_, chunk, kind), std::move(reads), {out});
+}
+
 void Builder::experts(int chunk) {
   add(OpKind::regroup, Lane::compute, chunk, chunks(), regroup_work(plan_, shape_, chunk, OpKind::regroup),
       {{BufferKind::recv, chunk}, {BufferKind::counts, chunk}}, {{BufferKind::expert_in, chunk}});
-  add(OpKind::gate_up, Lane::compute, chunk, chunks(), expert_gemm_work(plan_, shape_, chunk, OpKind::gate_up),
-      {{BufferKind::expert_in, chunk}}, {{BufferKind::gate_up, chunk}});
-  add(OpKind::swiglu, Lane::compute, chunk, chunks(), swiglu_work(plan_, shape_, chunk), {{BufferKind::gate_up, chunk}},
-      {{BufferKind::activation, chunk}});
-  add(OpKind::down, Lane::compute, chunk, chunks(), expert_gemm_work(plan_, shape_, chunk, OpKind::down),
-      {{BufferKind::activation, chunk}}, {{BufferKind::expert_out, chunk}});
+  add_expert_gemm(OpKind::gate_up, chunk, {{BufferKind::expert_in, chunk}}, {BufferKind::gate_up, chunk});
+  add(OpKind::swiglu, Lane::compute, chunk, chunks(), swiglu_work(plan_, shape_, chunk, OpKind::swiglu),
+      {{BufferKind::gate_up, chunk}}, {{BufferKind::activation, chunk}});
+  add_expert_gemm(OpKind::down, chunk, {{BufferKind::activation, chunk}}, {BufferKind::expert_out, chunk});
   add(OpKind::ungroup, Lane::compute, chunk, chunks(), regroup_work(plan_, shape_, chunk, OpKind::ungroup),
       {{BufferKind::expert_out, chunk}, {BufferKind::counts, chunk}},
       {{BufferKind::combine_send, chunk}, {BufferKind::combine_recv, chunk}});
@@ -110,19 +113,26 @@ void Builder::combine(int chunk) {
       {{BufferKind::combine_send, chunk}, {BufferKind::counts, chunk}}, {{BufferKind::combine_recv, chunk}});
 }
 
-void Builder::reduce(int chunk) {
-  std::vector<BufferId> reads{{BufferKind::combine_recv, chunk}, {BufferKind::buckets, chunk}};
+/// Every part of `buffer` that operations of `kind` have written so far.
+std::vector<BufferId> Builder::written_by(OpKind kind, BufferKind buffer) const {
+  std::vector<BufferId> parts;
   for (const Operation& op : schedule_.ops) {
-    if (op.kind == OpKind::shared) reads.push_back({BufferKind::shared_out, op.part});
+    if (op.kind == kind) parts.push_back({buffer, op.part});
   }
+  return parts;
+}
+
+void Builder::reduce(int chunk) {
+  std::vector<BufferId> reads = written_by(OpKind::shared, BufferKind::shared_out);
+  reads.insert(reads.end(), {{BufferKind::combine_recv, chunk}, {BufferKind::buckets, chunk}});
   add(OpKind::reduce, Lane::compute, chunk, chunks(), reduce_work(plan_, shape_, chunk), std::move(reads),
       {{BufferKind::output, chunk}});
 }
 
 void Builder::shared(int part, int parts) {
   if (!has_shared()) return;
-  add(OpKind::shared, Lane::compute, part, parts, shared_work(plan_, shape_, part, parts), {{BufferKind::tokens}},
-      {{BufferKind::shared_scratch}, {BufferKind::shared_out, part}});
+  add(OpKind::shared, Lane::compute, part, parts, shared_work(plan_, shape_, part, parts, OpKind::shared),
+      {{BufferKind::tokens}}, {{BufferKind::shared_scratch, part}, {BufferKind::shared_out, part}});
 }
 
 Schedule Builder::finish() {

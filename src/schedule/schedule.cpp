@@ -1,5 +1,7 @@
 #include "schedule/schedule.hpp"
 
+#include "core/error.hpp"
+
 namespace ep::schedule {
 
 std::string_view name_of(Lane lane) {
@@ -12,6 +14,25 @@ std::string_view name_of(Lane lane) {
       return "comm";
   }
   return "?";
+}
+
+std::string_view name_of(Direction direction) {
+  switch (direction) {
+    case Direction::forward:
+      return "forward";
+    case Direction::backward:
+      return "backward";
+    case Direction::step:
+      return "step";
+  }
+  return "?";
+}
+
+Direction parse_direction(std::string_view word, std::string_view field) {
+  for (const Direction direction : {Direction::forward, Direction::backward, Direction::step}) {
+    if (word == name_of(direction)) return direction;
+  }
+  throw core::InputError("command line", field, word, "wanted forward, backward or step");
 }
 
 std::string_view name_of(OpKind kind) {
@@ -40,6 +61,34 @@ std::string_view name_of(OpKind kind) {
       return "reduce";
     case OpKind::shared:
       return "shared";
+    case OpKind::gate_grad:
+      return "gate.grad";
+    case OpKind::pack_grad:
+      return "pack.grad";
+    case OpKind::dispatch_grad:
+      return "dispatch.grad";
+    case OpKind::regroup_grad:
+      return "regroup.grad";
+    case OpKind::down_dx:
+      return "down.dx";
+    case OpKind::down_dw:
+      return "down.dw";
+    case OpKind::swiglu_grad:
+      return "swiglu.grad";
+    case OpKind::gate_up_dx:
+      return "gate_up.dx";
+    case OpKind::gate_up_dw:
+      return "gate_up.dw";
+    case OpKind::ungroup_grad:
+      return "ungroup.grad";
+    case OpKind::combine_grad:
+      return "combine.grad";
+    case OpKind::reduce_grad:
+      return "reduce.grad";
+    case OpKind::shared_dx:
+      return "shared.dx";
+    case OpKind::shared_dw:
+      return "shared.dw";
   }
   return "?";
 }

@@ -14,7 +14,15 @@ namespace ep::schedule {
 enum class Lane : std::uint8_t { host, compute, comm };
 std::string_view name_of(Lane lane);
 
-/// What an operation does; each kind is one kernel, GEMM or exchange of the layer.
+/// Which passes an iteration runs; a step is both.
+enum class Direction : std::uint8_t { forward, backward, step };
+std::string_view name_of(Direction direction);
+/// Parses what name_of prints. Throws InputError naming `field`.
+Direction parse_direction(std::string_view word, std::string_view field);
+
+/// What an operation does; each kind is one kernel, GEMM or exchange of the layer. Those of the backward pass end in
+/// _grad, where they do to gradients what the kind before does to hidden states, in _dx (the gradient of a layer's
+/// input) or in _dw (the gradient of its weights).
 enum class OpKind : std::uint8_t {
   bucket,           // order the chunk's copies by (destination rank, local expert), count them
   exchange_counts,  // every rank learns what it will receive (blocks the host)
@@ -28,10 +36,25 @@ enum class OpKind : std::uint8_t {
   combine,          // all-to-all, results back
   reduce,           // weighted sum over a token's copies, plus the shared expert
   shared,           // the shared expert on a range of the rank's own tokens: GEMM, SwiGLU, GEMM
+  gate_grad,        // gradient of a gate weight: output gradient of the token times what the expert returned for it
+  pack_grad,        // copy output gradients into the send buffer, each times its gate weight
+  dispatch_grad,    // all-to-all, gradients to experts
+  regroup_grad,     // arrival order -> expert order
+  down_dx,          // grouped GEMM, [rows, hidden] x [hidden, ffn]
+  down_dw,          // a GEMM an expert, [hidden, rows] x [rows, ffn], added up over chunks in fp32
+  swiglu_grad,      // [rows, ffn] and the forward's [rows, 2 ffn] -> [rows, 2 ffn]
+  gate_up_dx,       // grouped GEMM, [rows, 2 ffn] x [2 ffn, hidden]
+  gate_up_dw,       // a GEMM an expert, [2 ffn, rows] x [rows, hidden], likewise
+  ungroup_grad,     // expert order -> arrival order, into the combine send buffer
+  combine_grad,     // all-to-all, gradients back to their tokens
+  reduce_grad,      // sum over a token's copies, plus the shared expert's
+  shared_dx,        // the shared expert's down_dx, SwiGLU gradient and gate_up_dx on a range of tokens
+  shared_dw,        // its two weight gradients, over the same range
 };
 std::string_view name_of(OpKind kind);
 
-/// Symbolic buffers. Those with a chunk exist once a chunk.
+/// Symbolic buffers. Those with a chunk exist once a chunk. The backward pass reads what the forward left in expert_in,
+/// gate_up, activation, combine_recv and shared_scratch, and uses send, recv, expert_out and combine_send anew.
 enum class BufferKind : std::uint8_t {
   tokens,
   routing,
@@ -48,6 +71,17 @@ enum class BufferKind : std::uint8_t {
   shared_scratch,
   shared_out,
   output,
+  gate_grad,
+  activation_grad,
+  gate_up_grad,
+  expert_in_grad,
+  grad_recv,
+  gate_up_weights_grad,
+  down_weights_grad,
+  shared_grad_scratch,
+  shared_in_grad,
+  shared_weights_grad,
+  token_grad,
 };
 struct BufferId {
   BufferKind kind;
@@ -61,11 +95,13 @@ struct MemoryWork {
   std::vector<std::int64_t> bytes;  // [ranks]
 };
 
-/// A grouped GEMM: every group (local expert) multiplies [rows, k] by [k, n].
+/// A grouped GEMM: every group (local expert) multiplies [rows, k] by [k, n]; for a gradient of weights [n, rows] by
+/// [rows, k].
 struct GemmWork {
   std::int64_t n = 0;
   std::int64_t k = 0;
   std::shared_ptr<const core::Matrix<std::int64_t>> rows;  // [ranks, groups]
+  bool weight_grad = false;
 };
 
 /// An all-to-all: entry (s, d) is what rank s sends to rank d; the diagonal stays where it is.
@@ -104,9 +140,10 @@ struct Operation {
 /// One strategy applied to one plan: what all ranks do, in the order every rank issues it. Only work differs by rank.
 struct Schedule {
   std::string strategy;   // as the user wrote it: "overlapped", "chunked:4"
-  std::string direction;  // "forward"
+  std::string direction;  // "forward", "backward", "step"
   int chunks = 1;
   std::vector<Operation> ops;
+  std::shared_ptr<const Schedule> needs{};  // whose results a backward pass reads: a forward pass; null otherwise
 };
 
 /// Two operations that touch the same buffer, one writing, in no order.

@@ -10,15 +10,18 @@ namespace ep::schedule {
 
 /// A strategy by name: how many chunks it cuts the tokens into, and how it orders their operations.
 struct Strategy {
-  std::string name;  // as the user wrote it: "sequential", "chunked:4"
+  std::string name;  // as the user wrote it: "sequential", "chunked:4", "overlapped+defer-dw"
   int chunks = 1;
+  bool defer_dw = false;  // weight gradients wait until the combine they would delay is on its way
 };
 
-/// Parses `sequential`, `overlapped`, `chunked:N` (1 to 16) or `two-batch`. Throws InputError (`--strategy`) for
-/// anything else.
+/// Parses `sequential`, `overlapped`, `chunked:N` (1 to 16) or `two-batch`, each with or without `+defer-dw`. Throws
+/// InputError (`--strategy`) for anything else.
 Strategy parse_strategy(std::string_view word);
 
-/// Builds and validates the strategy's schedule for a plan cut into `strategy.chunks` chunks.
-Schedule build(const Strategy& strategy, const plan::Plan& plan, const plan::LayerShape& shape);
+/// Builds and validates the strategy's schedule for a plan cut into `strategy.chunks` chunks. A backward pass comes
+/// with the forward pass that it needs.
+Schedule build(const Strategy& strategy, const plan::Plan& plan, const plan::LayerShape& shape,
+               Direction direction = Direction::forward);
 
 }  // namespace ep::schedule

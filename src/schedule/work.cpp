@@ -1,5 +1,9 @@
 #include "schedule/work.hpp"
 
+#include <array>
+
+#include "core/error.hpp"
+
 namespace ep::schedule {
 
 namespace {
@@ -47,6 +51,42 @@ std::shared_ptr<const core::Matrix<std::int64_t>> expert_rows(const plan::Plan& 
   return rows;
 }
 
+struct GemmShape {
+  std::int64_t n;
+  std::int64_t k;
+  bool weight_grad;
+};
+
+/// The GEMM of an expert of width `ffn`. A gradient of weights has their shape.
+GemmShape gemm_shape(OpKind kind, std::int64_t hidden, std::int64_t ffn) {
+  switch (kind) {
+    case OpKind::gate_up:
+    case OpKind::gate_up_dw:
+      return {2 * ffn, hidden, kind == OpKind::gate_up_dw};
+    case OpKind::down:
+    case OpKind::down_dw:
+      return {hidden, ffn, kind == OpKind::down_dw};
+    case OpKind::down_dx:
+      return {ffn, hidden, false};
+    case OpKind::gate_up_dx:
+      return {hidden, 2 * ffn, false};
+    default:
+      break;
+  }
+  throw core::Error(core::ExitCode::internal, "schedule: not a GEMM");
+}
+
+/// Elements that it reads and writes for each of rows * ffn.
+std::int64_t swiglu_elements(OpKind kernel) {
+  return kernel == OpKind::swiglu ? 3 : 5;
+}
+
+std::array<OpKind, 2> shared_gemms(OpKind kind) {
+  if (kind == OpKind::shared) return {OpKind::gate_up, OpKind::down};
+  if (kind == OpKind::shared_dx) return {OpKind::down_dx, OpKind::gate_up_dx};
+  return {OpKind::down_dw, OpKind::gate_up_dw};
+}
+
 }  // namespace
 
 std::int64_t rank_tokens(const plan::Plan& plan, int rank) {
@@ -69,16 +109,16 @@ Work counts_work(const plan::Plan& plan) {
   return work;
 }
 
-Work pack_work(const plan::Plan& plan, const plan::LayerShape& shape, int chunk) {
+Work pack_work(const plan::Plan& plan, const plan::LayerShape& shape, int chunk, OpKind kernel) {
   const std::int64_t row = plan::row_bytes(shape.hidden, shape.dispatch_dtype);
-  return memory_work(plan, OpKind::pack, [&](int rank) {
+  return memory_work(plan, kernel, [&](int rank) {
     return (chunk_token_count(traffic(plan, chunk), rank) + sent(traffic(plan, chunk), rank)) * row;
   });
 }
 
-Work exchange_work(const plan::Plan& plan, const plan::LayerShape& shape, int chunk, OpKind direction) {
+Work exchange_work(const plan::Plan& plan, const plan::LayerShape& shape, int chunk, OpKind kind) {
   const auto& copies = traffic(plan, chunk).copies;
-  const bool back = direction == OpKind::combine;
+  const bool back = kind == OpKind::combine;
   Work work;
   work.exchange.push_back({std::make_shared<core::Matrix<std::int64_t>>(back ? core::transpose(copies) : copies),
                            plan::row_bytes(shape.hidden, back ? shape.combine_dtype : shape.dispatch_dtype)});
@@ -92,16 +132,15 @@ Work regroup_work(const plan::Plan& plan, const plan::LayerShape& shape, int chu
 }
 
 Work expert_gemm_work(const plan::Plan& plan, const plan::LayerShape& shape, int chunk, OpKind kind) {
-  const bool up = kind == OpKind::gate_up;
+  const GemmShape gemm = gemm_shape(kind, shape.hidden, shape.ffn);
   Work work;
-  work.gemm.push_back(
-      {up ? 2 * std::int64_t{shape.ffn} : shape.hidden, up ? shape.hidden : shape.ffn, expert_rows(plan, chunk)});
+  work.gemm.push_back({gemm.n, gemm.k, expert_rows(plan, chunk), gemm.weight_grad});
   return work;
 }
 
-Work swiglu_work(const plan::Plan& plan, const plan::LayerShape& shape, int chunk) {
-  const std::int64_t row = 3 * std::int64_t{shape.ffn} * core::size_of(shape.combine_dtype);
-  return memory_work(plan, OpKind::swiglu, [&](int rank) { return received(traffic(plan, chunk), rank) * row; });
+Work swiglu_work(const plan::Plan& plan, const plan::LayerShape& shape, int chunk, OpKind kernel) {
+  const std::int64_t row = swiglu_elements(kernel) * shape.ffn * core::size_of(shape.combine_dtype);
+  return memory_work(plan, kernel, [&](int rank) { return received(traffic(plan, chunk), rank) * row; });
 }
 
 Work reduce_work(const plan::Plan& plan, const plan::LayerShape& shape, int chunk) {
@@ -112,17 +151,30 @@ Work reduce_work(const plan::Plan& plan, const plan::LayerShape& shape, int chun
   });
 }
 
-Work shared_work(const plan::Plan& plan, const plan::LayerShape& shape, int part, int parts) {
+Work gate_grad_work(const plan::Plan& plan, const plan::LayerShape& shape, int chunk) {
+  const std::int64_t gradient = plan::row_bytes(shape.hidden, shape.dispatch_dtype);
+  const std::int64_t result = plan::row_bytes(shape.hidden, shape.combine_dtype);
+  return memory_work(plan, OpKind::gate_grad, [&](int rank) {
+    return chunk_token_count(traffic(plan, chunk), rank) * gradient + sent(traffic(plan, chunk), rank) * result;
+  });
+}
+
+Work shared_work(const plan::Plan& plan, const plan::LayerShape& shape, int part, int parts, OpKind kind) {
   auto rows = std::make_shared<core::Matrix<std::int64_t>>(plan.ranks(), 1);
   for (int rank = 0; rank < plan.ranks(); ++rank) {
     const std::int64_t tokens = rank_tokens(plan, rank);
     (*rows)(rank, 0) = tokens * (part + 1) / parts - tokens * part / parts;
   }
-  const std::int64_t element = core::size_of(shape.combine_dtype);
-  Work work =
-      memory_work(plan, OpKind::swiglu, [&](int rank) { return (*rows)(rank, 0) * 3 * shape.shared_ffn * element; });
-  work.gemm.push_back({2 * std::int64_t{shape.shared_ffn}, shape.hidden, rows});
-  work.gemm.push_back({shape.hidden, shape.shared_ffn, rows});
+  Work work;
+  if (kind != OpKind::shared_dw) {
+    const OpKind kernel = kind == OpKind::shared ? OpKind::swiglu : OpKind::swiglu_grad;
+    const std::int64_t row = swiglu_elements(kernel) * shape.shared_ffn * core::size_of(shape.combine_dtype);
+    work = memory_work(plan, kernel, [&](int rank) { return (*rows)(rank, 0) * row; });
+  }
+  for (const OpKind gemm : shared_gemms(kind)) {
+    const GemmShape size = gemm_shape(gemm, shape.hidden, shape.shared_ffn);
+    work.gemm.push_back({size.n, size.k, rows, size.weight_grad});
+  }
   return work;
 }
 

@@ -8,13 +8,20 @@ namespace ep::schedule {
 
 Work bucket_work(const plan::Plan& plan, int chunk);
 Work counts_work(const plan::Plan& plan);
-Work pack_work(const plan::Plan& plan, const plan::LayerShape& shape, int chunk);
-Work exchange_work(const plan::Plan& plan, const plan::LayerShape& shape, int chunk, OpKind direction);
+/// @param kernel pack, pack_grad
+Work pack_work(const plan::Plan& plan, const plan::LayerShape& shape, int chunk, OpKind kernel);
+/// @param kind dispatch, combine; there and back are the same for hidden states and gradients
+Work exchange_work(const plan::Plan& plan, const plan::LayerShape& shape, int chunk, OpKind kind);
+/// @param kernel regroup, ungroup; the same kernels move gradients
 Work regroup_work(const plan::Plan& plan, const plan::LayerShape& shape, int chunk, OpKind kernel);
+/// @param kind gate_up, down or a gradient of these
 Work expert_gemm_work(const plan::Plan& plan, const plan::LayerShape& shape, int chunk, OpKind kind);
-Work swiglu_work(const plan::Plan& plan, const plan::LayerShape& shape, int chunk);
+/// @param kernel swiglu, swiglu_grad
+Work swiglu_work(const plan::Plan& plan, const plan::LayerShape& shape, int chunk, OpKind kernel);
 Work reduce_work(const plan::Plan& plan, const plan::LayerShape& shape, int chunk);
-Work shared_work(const plan::Plan& plan, const plan::LayerShape& shape, int part, int parts);
+Work gate_grad_work(const plan::Plan& plan, const plan::LayerShape& shape, int chunk);
+/// @param kind shared, shared_dx, shared_dw
+Work shared_work(const plan::Plan& plan, const plan::LayerShape& shape, int part, int parts, OpKind kind);
 
 /// Tokens of `rank` in all chunks.
 std::int64_t rank_tokens(const plan::Plan& plan, int rank);

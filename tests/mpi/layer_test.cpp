@@ -71,9 +71,9 @@ class LayerTest : public ::testing::TestWithParam<Case> {
     }
   }
 
-  Layer make_layer(exchange::Exchange& exchange, int max_chunks) {
+  Layer make_layer(exchange::Exchange& exchange, int max_chunks, bool gradients = false) {
     return Layer(*device_, exchange,
-                 {routing_, placement_, topology_, GetParam().shape, 3, communicator_.rank(), max_chunks});
+                 {routing_, placement_, topology_, GetParam().shape, 3, communicator_.rank(), max_chunks, gradients});
   }
 
   [[nodiscard]] plan::Plan plan(int chunks) const { return plan::make_plan(routing_, placement_, topology_, chunks); }
@@ -113,6 +113,46 @@ TEST_P(LayerTest, EveryStrategyMatchesPlanAndReference) {
                              routing::first_token(routing_.tokens, ranks_, communicator_.rank());
     EXPECT_EQ(verdict.tokens_checked, own);
   }
+}
+
+TEST_P(LayerTest, EveryStrategysGradientsMatchTheReference) {
+  Layer layer = make_layer(*exchange_, 5, true);
+  Executor executor(layer);
+  using schedule::Direction;
+  for (const char* name : {"sequential", "overlapped", "overlapped+defer-dw", "chunked:3", "chunked:5+defer-dw",
+                           "two-batch", "two-batch+defer-dw", "chunked:1"}) {
+    for (const Direction direction : {Direction::step, Direction::backward}) {
+      const schedule::Strategy strategy = schedule::parse_strategy(name);
+      const auto schedule = schedule::build(strategy, plan(strategy.chunks), GetParam().shape, direction);
+      executor.prepare(schedule);
+      executor.run(schedule, Phase::whole);
+      Verdict verdict = check(layer, kAllTokens);
+      check_gradients(layer, kAllTokens, verdict);
+      EXPECT_TRUE(verdict.passed) << name << " " << schedule.direction << ": " << verdict.complaint;
+    }
+  }
+}
+
+/// As the sampler does it: the backward pass reads what the forward left, however often it runs.
+TEST_P(LayerTest, BackwardMayRunAgain) {
+  Layer layer = make_layer(*exchange_, 2, true);
+  Executor executor(layer);
+  const auto schedule =
+      schedule::build(schedule::parse_strategy("two-batch"), plan(2), GetParam().shape, schedule::Direction::backward);
+  executor.prepare(schedule);
+  for (const Phase phase : {Phase::whole, Phase::compute_alone, Phase::comm_alone, Phase::compute_alone, Phase::whole})
+    executor.run(schedule, phase);
+  Verdict verdict = check(layer, kAllTokens);
+  check_gradients(layer, kAllTokens, verdict);
+  EXPECT_TRUE(verdict.passed) << verdict.complaint;
+}
+
+TEST_P(LayerTest, NoBackwardWithoutRoomForGradients) {
+  Layer layer = make_layer(*exchange_, 1);
+  Executor executor(layer);
+  const auto schedule =
+      schedule::build(schedule::parse_strategy("sequential"), plan(1), GetParam().shape, schedule::Direction::backward);
+  EXPECT_THROW(executor.prepare(schedule), core::Error);
 }
 
 TEST_P(LayerTest, EitherSideAloneLeavesTheResultRight) {

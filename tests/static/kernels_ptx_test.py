@@ -12,7 +12,7 @@ import tempfile
 NVCC, ARCHITECTURE, ROOT = sys.argv[1], sys.argv[2], pathlib.Path(sys.argv[3])
 VECTOR_LOAD = re.compile(r"ld\.global(\.nc)?\.v4\.(u32|b32|f32)")
 VECTOR_STORE = re.compile(r"st\.global\.v4\.(u32|b32|f32)")
-ROW_KERNELS = ("pack", "regroup", "reduce", "swiglu")
+ROW_KERNELS = ("pack", "pack_weighted", "regroup", "reduce", "swiglu", "swiglu_grad")
 
 
 def compile_kernel(name: str, folder: str) -> tuple[str, str]:

@@ -152,7 +152,8 @@ TEST(Schedule, RejectsWaitsThatPointForward) {
 }
 
 TEST(Schedule, UnknownStrategyIsNamed) {
-  for (const std::string word : {"fastest", "chunked:0", "chunked:17", "chunked:", "chunked:x", "two-batch:2"}) {
+  for (const std::string word : {"fastest", "chunked:0", "chunked:17", "chunked:", "chunked:x", "two-batch:2",
+                                 "+defer-dw", "overlapped+defer", "chunked+defer-dw", "chunked:2+defer-dw+defer-dw"}) {
     try {
       parse_strategy(word);
       FAIL() << "accepted " << word;
