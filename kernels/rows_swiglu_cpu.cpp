@@ -36,8 +36,9 @@ inline float exp_bounded(float x) {
   return std::bit_cast<float>(std::bit_cast<std::uint32_t>(p) + (std::bit_cast<std::uint32_t>(shifted) << 23));
 }
 
+constexpr float kBound = 87.0F;  // keeps exp(-x) a normal number; what lies below is as good as 0
+
 inline float silu(float x) {
-  constexpr float kBound = 87.0F;  // keeps exp(-x) a normal number; what lies below is as good as 0
   const float bounded = x < -kBound ? -kBound : x;
   return bounded / (1.0F + exp_bounded(-(bounded > kBound ? kBound : bounded)));
 }
@@ -47,19 +48,14 @@ EP_SIMD_CLONES void swiglu_f32(const float* __restrict gate, const float* __rest
   for (std::int64_t i = 0; i < count; ++i) out[i] = silu(gate[i]) * up[i];
 }
 
-inline float sigmoid(float x) {
-  constexpr float kBound = 87.0F;
-  const float lower = x < -kBound ? -kBound : x;
-  return 1.0F / (1.0F + exp_bounded(-(lower > kBound ? kBound : lower)));
-}
-
 EP_SIMD_CLONES void swiglu_grad_f32(const float* __restrict gate, const float* __restrict up,
                                     const float* __restrict out_grad, float* __restrict gate_grad,
                                     float* __restrict up_grad, std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i) {
-    const float s = sigmoid(gate[i]);
-    gate_grad[i] = out_grad[i] * up[i] * s * (1.0F + gate[i] * (1.0F - s));
-    up_grad[i] = out_grad[i] * gate[i] * s;
+    const float x = gate[i] < -kBound ? -kBound : gate[i];
+    const float s = 1.0F / (1.0F + exp_bounded(-(x > kBound ? kBound : x)));
+    gate_grad[i] = out_grad[i] * up[i] * s * (1.0F + x * (1.0F - s));
+    up_grad[i] = out_grad[i] * x * s;
   }
 }
 

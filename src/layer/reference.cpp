@@ -57,9 +57,9 @@ double largest(std::span<const double> values) {
   return most;
 }
 
-double tolerance(core::DType combine_dtype) {
+double tolerance(core::DType payload) {
   // bf16 keeps 8 bits: every copy and the output are rounded by at most 2^-9 of their size.
-  return combine_dtype == core::DType::f32 ? 1e-4 : 0x1p-6;
+  return payload == core::DType::f32 ? 1e-4 : 0x1p-6;
 }
 
 Verdict check(Layer& layer, int sample) {

@@ -17,7 +17,7 @@ struct Verdict {
 };
 
 /// Largest relative error that rounding explains: for fp32 sums in another order, for bf16 rounding of every copy.
-double tolerance(core::DType combine_dtype);
+double tolerance(core::DType payload);
 
 /// Compares what the last whole run left with the plan (counts, positions: exactly) and with a double-precision
 /// reference of `sample` tokens spread over the rank's own (first and last included; all when fewer).
