@@ -60,6 +60,26 @@ class Results(Folder):
                     error = 100 * (row["predicted_us"] - row["median_us"]) / row["median_us"]
                     self.assertAlmostEqual(row["error_percent"], error, places=2)
 
+    def test_every_direction(self):
+        strategies = ["sequential", "overlapped+defer-dw", "chunked:3", "two-batch+defer-dw"]
+        moved = {}
+        for direction in ("forward", "backward", "step"):
+            with self.subTest(direction=direction):
+                names = [name.removesuffix("+defer-dw") if direction == "forward" else name for name in strategies]
+                report = self.report(SMALL + ["--direction", direction, "--strategy", ",".join(names)], 3)
+                self.assertEqual([row["strategy"] for row in report["rows"]], names)
+                for row in report["rows"]:
+                    self.assertEqual((row["status"], row["direction"]), ("ok", direction))
+                    for step in row["steps"]:
+                        self.assertIsNotNone(step["measured_us"], step["name"])
+                        self.assertGreater(step["predicted_us"], 0, step["name"])
+                    kinds = {step["kind"] for step in row["steps"]}
+                    self.assertEqual("dispatch" in kinds, direction != "backward")
+                    self.assertEqual("dispatch.grad" in kinds, direction != "forward")
+                moved[direction] = report["rows"][0]["bytes"]["combine"]["wire_rank"]
+        self.assertEqual(moved["backward"], moved["forward"])
+        self.assertEqual(moved["step"], 2 * moved["forward"])
+
     def test_bytes_equal_an_independent_count(self):
         tokens = [[(3 * t + 5 * k) % 7 for k in range(2)] for t in range(61)]
         tokens[4] = [2, -1]
@@ -159,6 +179,8 @@ class BadInput(Folder):
         self.rejects(["--hidden", "-4"], "--hidden", "-4")
         self.rejects(["--topk", "9", "--experts", "8"], "9", "8")
         self.rejects(["--strategy", "sequential,fast"], "--strategy", "fast")
+        self.rejects(["--direction", "sideways"], "--direction", "sideways")
+        self.rejects(["--strategy", "overlapped+defer-dw"], "--strategy", "--direction")
         self.rejects(["--exchange-algorithm", "magic"], "--exchange-algorithm", "magic")
         self.rejects(["--window-in-node", "12x"], "--window-in-node", "12x")
         self.rejects(["--dispatch-dtype", "int4"], "--dispatch-dtype", "int4")

@@ -20,8 +20,10 @@ Machine machine(int ranks, int ranks_per_node = 64) {
   m.between_nodes = {5, 1};
   m.counts_us = 7;
   using enum schedule::OpKind;
-  for (const schedule::OpKind kernel : {bucket, pack, regroup, swiglu, ungroup, reduce}) m.memory[kernel] = {2, 1};
-  m.gemm = {{64, 64, {{8, 10}, {16, 20}}}};
+  for (const schedule::OpKind kernel :
+       {bucket, pack, regroup, swiglu, ungroup, reduce, pack_grad, gate_grad, swiglu_grad})
+    m.memory[kernel] = {2, 1};
+  m.gemm = {{64, 64, {{8, 10}, {16, 20}}}, {64, 64, {{8, 30}, {16, 60}}, true}};
   return m;
 }
 
@@ -164,6 +166,22 @@ TEST(Predict, SaysWhichConstantIsMissing) {
   Machine m = machine(2);
   m.memory.erase(schedule::OpKind::pack);
   EXPECT_THROW(predicted("sequential", test::even_plan(2, 8), m), core::Error);
+}
+
+/// Every operation of a step has a price on ranks that have rows, and a weight gradient its own curve.
+TEST(OperationCost, PricesBothPasses) {
+  const plan::LayerShape shape{64, 32, 16, core::DType::bf16, core::DType::bf16};
+  const auto schedule =
+      build(schedule::parse_strategy("sequential"), test::even_plan(2, 8), shape, schedule::Direction::step);
+  double forward_us = 0;
+  for (const schedule::Operation& op : schedule.ops) {
+    const OperationCost cost = operation_cost(op, machine(2));
+    EXPECT_GT(cost.rank_us[0], 0) << op.name;
+    if (op.kind == schedule::OpKind::gate_up) forward_us = cost.rank_us[0];
+    if (op.kind == schedule::OpKind::gate_up_dx) EXPECT_DOUBLE_EQ(cost.rank_us[0], forward_us);
+    if (op.kind == schedule::OpKind::gate_up_dw) EXPECT_DOUBLE_EQ(cost.rank_us[0], 3 * forward_us);
+  }
+  EXPECT_GT(forward_us, 0);
 }
 
 }  // namespace
