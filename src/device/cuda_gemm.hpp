@@ -16,7 +16,7 @@ class CudaGemm {
   CudaGemm(cudaStream_t stream, int sms);
   /// Throws Error (unsupported) for bf16 widths that are no multiple of 8, for which tensor cores have no fast path.
   void launch(const kernels::GroupedGemmArgs& args);
-  /// A call a group: cuBLAS's grouped call (13.0) takes no fp32 result of bf16 matrices.
+  /// A call a group: cublasGemmEx takes an fp32 result of bf16 matrices, of the grouped call that is not documented.
   void launch(const kernels::WeightGradArgs& args);
 
  private:

@@ -178,8 +178,12 @@ TEST(OperationCost, PricesBothPasses) {
     const OperationCost cost = operation_cost(op, machine(2));
     EXPECT_GT(cost.rank_us[0], 0) << op.name;
     if (op.kind == schedule::OpKind::gate_up) forward_us = cost.rank_us[0];
-    if (op.kind == schedule::OpKind::gate_up_dx) EXPECT_DOUBLE_EQ(cost.rank_us[0], forward_us);
-    if (op.kind == schedule::OpKind::gate_up_dw) EXPECT_DOUBLE_EQ(cost.rank_us[0], 3 * forward_us);
+    if (op.kind == schedule::OpKind::gate_up_dx) {
+      EXPECT_DOUBLE_EQ(cost.rank_us[0], forward_us);
+    }
+    if (op.kind == schedule::OpKind::gate_up_dw) {
+      EXPECT_DOUBLE_EQ(cost.rank_us[0], 3 * forward_us);
+    }
   }
   EXPECT_GT(forward_us, 0);
 }
