@@ -19,6 +19,8 @@ struct Invocation {
 
 // Each adds one subcommand, whose callback does the work, sets the exit code or throws core::Error.
 void add_run(CLI::App& app, Invocation& invocation);
+void add_calibrate(CLI::App& app, Invocation& invocation);
+void add_predict(CLI::App& app);
 void add_cost(CLI::App& app);
 void add_merge(CLI::App& app);
 

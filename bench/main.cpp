@@ -11,6 +11,8 @@ int main(int argc, char** argv) {
   CLI::App app("epbench: what expert parallelism costs here, beside what it should cost", "epbench");
   app.require_subcommand(1);
   ep::bench::add_run(app, invocation);
+  ep::bench::add_calibrate(app, invocation);
+  ep::bench::add_predict(app);
   ep::bench::add_cost(app);
   ep::bench::add_merge(app);
   try {

@@ -28,16 +28,6 @@ int parse_int(std::string_view word, std::string_view field, int least) {
   return static_cast<int>(value);
 }
 
-std::vector<std::string> split(std::string_view list, char separator) {
-  std::vector<std::string> parts;
-  while (true) {
-    const std::size_t end = list.find(separator);
-    parts.emplace_back(list.substr(0, end));
-    if (end == std::string_view::npos) return parts;
-    list.remove_prefix(end + 1);
-  }
-}
-
 /// "64K" or "64Kx2": fragment size, and how many are in flight.
 exchange::Window parse_window(std::string_view word, std::string_view field, exchange::Window defaults) {
   const std::vector<std::string> parts = split(word, 'x');
@@ -63,9 +53,40 @@ plan::LayerShape parse_shape(const RunOptions& options) {
   shape.combine_dtype = core::parse_dtype(options.combine_dtype, "--combine-dtype");
   for (const auto& [dtype, field] :
        {std::pair{shape.dispatch_dtype, "--dispatch-dtype"}, std::pair{shape.combine_dtype, "--combine-dtype"}}) {
-    require(dtype != core::DType::e4m3, field, core::name_of(dtype), "wanted fp32 or bf16");
+    require(!options.executed || dtype != core::DType::e4m3, field, core::name_of(dtype), "wanted fp32 or bf16");
   }
   return shape;
+}
+
+void declare_measuring(CLI::App& command, RunOptions& o) {
+  const std::string measuring = "Measuring";
+  command.add_option("-w,--warmup", o.warmup, "iterations before measuring")->group(measuring);
+  command.add_option("-n,--iterations", o.iterations, "least iterations; goes on until the median is known to 2 %")
+      ->group(measuring);
+  command.add_option("--time-limit", o.time_limit_s, "seconds after which measuring stops unconverged")
+      ->group(measuring);
+  command.add_option("-c,--check", o.check, "tokens a rank compared with the double-precision reference")
+      ->group(measuring);
+  command.add_option("--launches", o.launches, "starts the whole job this often and reports medians over launches")
+      ->group(measuring);
+  command
+      .add_option("--fail-above", o.fail_above,
+                  "exit code 7 when anything takes more than this many times its prediction; 0: never")
+      ->group(measuring);
+  command.add_option("--cluster", o.cluster, "predict with this cluster file; without: with what is calibrated first")
+      ->group(measuring);
+}
+
+}  // namespace
+
+std::vector<std::string> split(std::string_view list, char separator) {
+  std::vector<std::string> parts;
+  while (true) {
+    const std::size_t end = list.find(separator);
+    parts.emplace_back(list.substr(0, end));
+    if (end == std::string_view::npos) return parts;
+    list.remove_prefix(end + 1);
+  }
 }
 
 void declare_layer(CLI::App& command, RunOptions& o) {
@@ -99,15 +120,18 @@ void declare_routing(CLI::App& command, RunOptions& o) {
   command.add_option("--seed", o.seed, "of routing, weights and tokens")->group(routing);
 }
 
-void declare_back_end(CLI::App& command, RunOptions& o) {
-  const std::string where = "Back end";
+void declare_strategy(CLI::App& command, RunOptions& o) {
   command
       .add_option("--strategy", o.strategy,
                   "comma-separated: sequential, overlapped, chunked:N, two-batch, each with "
                   "+defer-dw for weight gradients after the combine they would delay; or all")
-      ->group(where);
+      ->group("Back end");
   command.add_option("--direction", o.direction, "forward, backward (after an untimed forward) or step (both)")
-      ->group(where);
+      ->group("Back end");
+}
+
+void declare_back_end(CLI::App& command, RunOptions& o) {
+  const std::string where = "Back end";
   command.add_option("--device", o.device, "auto: cuda where every rank has a GPU; cpu, cuda")->group(where);
   command.add_option("--exchange", o.exchange, "auto: nccl where every rank has a GPU of its own; mpi, nccl")
       ->group(where);
@@ -119,19 +143,6 @@ void declare_back_end(CLI::App& command, RunOptions& o) {
   command.add_option("--threads", o.threads, "compute threads a rank; 0: its cores")->group(where);
 }
 
-void declare_measuring(CLI::App& command, RunOptions& o) {
-  const std::string measuring = "Measuring";
-  command.add_option("-w,--warmup", o.warmup, "iterations before measuring")->group(measuring);
-  command.add_option("-n,--iterations", o.iterations, "least iterations; goes on until the median is known to 2 %")
-      ->group(measuring);
-  command.add_option("--time-limit", o.time_limit_s, "seconds after which measuring stops unconverged")
-      ->group(measuring);
-  command.add_option("-c,--check", o.check, "tokens a rank compared with the double-precision reference")
-      ->group(measuring);
-  command.add_option("--launches", o.launches, "starts the whole job this often and reports medians over launches")
-      ->group(measuring);
-}
-
 void declare_output(CLI::App& command, RunOptions& o) {
   const std::string output = "Output";
   command.add_option("--json", o.json, "write the full report to FILE")->group(output);
@@ -139,13 +150,12 @@ void declare_output(CLI::App& command, RunOptions& o) {
   command.add_option("--trace", o.trace, "write a Perfetto timeline to FILE")->group(output);
 }
 
-}  // namespace
-
 void declare(CLI::App& command, RunOptions& o) {
   // The last one holds: a script's defaults can be overridden behind it.
   command.option_defaults()->always_capture_default()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   declare_layer(command, o);
   declare_routing(command, o);
+  declare_strategy(command, o);
   declare_back_end(command, o);
   declare_measuring(command, o);
   declare_output(command, o);
@@ -167,6 +177,8 @@ RunConfig resolve(const RunOptions& o) {
           "wanted more than 0 seconds");
   require(o.check >= 1, "--check", std::to_string(o.check), "wanted at least 1: unchecked times are not printed");
   require(o.launches >= 1, "--launches", std::to_string(o.launches), "wanted at least 1");
+  require(o.fail_above >= 0 && std::isfinite(o.fail_above), "--fail-above", fmt::format("{}", o.fail_above),
+          "wanted a factor above 0; 0: never fail");
   require(o.threads >= 0, "--threads", std::to_string(o.threads), "wanted 0 or more");
   require(o.device == "auto" || o.device == "cpu" || o.device == "cuda", "--device", o.device,
           "wanted auto, cpu or cuda");
@@ -213,6 +225,8 @@ measure::Values values_of(const RunOptions& o) {
           {"time-limit", o.time_limit_s},
           {"check", std::int64_t{o.check}},
           {"launches", std::int64_t{o.launches}},
+          {"fail-above", o.fail_above},
+          {"cluster", o.cluster},
           {"json", o.json},
           {"csv", o.csv},
           {"trace", o.trace}};

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <CLI/CLI.hpp>
@@ -48,7 +49,10 @@ struct RunOptions {
   std::string json;
   std::string csv;
   std::string trace;
+  double fail_above = 0;  // 0: never
+  std::string cluster;    // empty: calibrate
 
+  bool executed = true;  // false: only predicted, so that payloads no device computes in will do
   bool tokens_given = false;
   bool experts_given = false;
   bool topk_given = false;
@@ -56,6 +60,16 @@ struct RunOptions {
 
 /// Declares every option of `run` on `command`, bound to `options`.
 void declare(CLI::App& command, RunOptions& options);
+
+// The groups of them that other subcommands share.
+void declare_layer(CLI::App& command, RunOptions& options);
+void declare_routing(CLI::App& command, RunOptions& options);
+void declare_strategy(CLI::App& command, RunOptions& options);
+void declare_back_end(CLI::App& command, RunOptions& options);
+void declare_output(CLI::App& command, RunOptions& options);
+
+/// The parts of a comma-separated list, empty ones too.
+std::vector<std::string> split(std::string_view list, char separator);
 
 /// The options as values: parsed, in range, consistent. Throws InputError naming the option and the value.
 struct RunConfig {

@@ -2,11 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
-#include <utility>
 
+#include "bench/prediction.hpp"
 #include "bench/suspects.hpp"
-#include "cost/route_cost.hpp"
 #include "measure/statistics.hpp"
 
 namespace ep::bench {
@@ -61,60 +59,6 @@ std::vector<schedule::Span> typical(const Samples& samples, const std::vector<do
   return spans;
 }
 
-std::optional<std::int64_t> bytes_of(const schedule::Operation& op) {
-  std::int64_t bytes = 0;
-  for (const auto& work : op.work.memory) {
-    for (const std::int64_t rank_bytes : work.bytes) bytes += rank_bytes;
-  }
-  for (const auto& work : op.work.exchange) {
-    for (std::int64_t s = 0; s < work.rows->rows(); ++s) {
-      for (std::int64_t d = 0; d < work.rows->cols(); ++d) bytes += s == d ? 0 : (*work.rows)(s, d) * work.row_bytes;
-    }
-  }
-  return bytes > 0 ? std::optional(bytes) : std::nullopt;
-}
-
-void add_steps(measure::Row& row, const schedule::Schedule& schedule, const Measured& m,
-               const cost::Prediction& prediction) {
-  const auto predicted = schedule::op_times(schedule, prediction.timeline);
-  for (const schedule::Operation& op : schedule.ops) {
-    const auto id = static_cast<std::size_t>(op.id);
-    const cost::OperationCost& alone = prediction.operations[id];
-    row.steps.push_back({op.id, op.name, std::string(schedule::name_of(op.kind)),
-                         std::string(schedule::name_of(op.lane)), alone.uses.empty() ? "" : alone.uses[0].resource,
-                         measure::median(m.op_start_us[id]), measure::median(m.op_duration_us[id]),
-                         predicted[id].duration_us, *std::max_element(alone.rank_us.begin(), alone.rank_us.end()),
-                         bytes_of(op), op.waits});
-  }
-}
-
-/// Resources by their busy time over the whole row, all operations together, whichever bound each of them.
-void add_bottlenecks(measure::Row& row, const schedule::Schedule& schedule, const cost::Prediction& prediction) {
-  struct Busy {
-    measure::Bottleneck resource;
-    double most = 0;  // share of the operation that loads it most
-  };
-  std::map<std::pair<std::string, int>, Busy> found;
-  for (const schedule::Operation& op : schedule.ops) {
-    for (const cost::ResourceUse& use : prediction.operations[static_cast<std::size_t>(op.id)].uses) {
-      Busy& busy = found[{use.resource, use.index}];
-      const double share = use.busy_us / prediction.total_us;
-      busy.resource.resource = use.resource;
-      busy.resource.rank = use.index;
-      busy.resource.utilisation += share;
-      if (share <= busy.most) continue;
-      busy.most = share;
-      busy.resource.step = op.name;
-    }
-  }
-  std::vector<measure::Bottleneck> sorted;
-  for (const auto& [key, busy] : found) sorted.push_back(busy.resource);
-  std::stable_sort(sorted.begin(), sorted.end(),
-                   [](const auto& a, const auto& b) { return a.utilisation > b.utilisation; });
-  if (!sorted.empty()) row.bottleneck = sorted[0];
-  if (sorted.size() > 1) row.runner_up = sorted[1];
-}
-
 void add_ranks(measure::Row& row, const RowContext& context, const Samples& samples, const Measured& m) {
   for (int rank = 0; rank < row.ranks; ++rank) {
     const auto r = static_cast<std::size_t>(rank);
@@ -137,26 +81,11 @@ void add_ranks(measure::Row& row, const RowContext& context, const Samples& samp
   row.compute_interference = slowest->compute_interference;
 }
 
-void double_up(plan::ByteCounts& bytes) {
-  using plan::ByteCounts;
-  for (std::int64_t ByteCounts::*kind : {&ByteCounts::useful, &ByteCounts::logical_rank, &ByteCounts::logical_node,
-                                         &ByteCounts::wire_rank, &ByteCounts::wire_node}) {
-    bytes.*kind *= 2;
+void add_measured_steps(measure::Row& row, const Measured& m) {
+  for (std::size_t op = 0; op < row.steps.size(); ++op) {
+    row.steps[op].start_us = measure::median(m.op_start_us[op]);
+    row.steps[op].measured_us = measure::median(m.op_duration_us[op]);
   }
-}
-
-void add_bytes(measure::Row& row, const Job& job, const plan::Plan& plan) {
-  const plan::LayerShape& shape = job.config.shape;
-  row.dispatch_bytes = plan::count_bytes(plan, shape.hidden, shape.dispatch_dtype);
-  row.combine_bytes = plan::count_bytes(plan, shape.hidden, shape.combine_dtype);
-  if (job.config.direction == schedule::Direction::step) {  // there and back twice: hidden states, then gradients
-    double_up(row.dispatch_bytes);
-    double_up(row.combine_bytes);
-  }
-  if (job.config.direction == schedule::Direction::backward) return;  // counts are the forward pass's
-  // Every rank tells every other one a padded row of counts for each chunk; combine needs none.
-  row.dispatch_bytes.metadata = std::int64_t{row.ranks} * (row.ranks - 1) * std::ssize(plan.chunks) *
-                                plan.placement.max_local() * std::int64_t{sizeof(std::int32_t)};
 }
 
 }  // namespace
@@ -164,13 +93,13 @@ void add_bytes(measure::Row& row, const Job& job, const plan::Plan& plan) {
 measure::Row make_row(const RowContext& context, const schedule::Schedule& schedule, const Samples& samples) {
   const Job& job = context.job;
   measure::Row row;
-  row.strategy = schedule.strategy;
-  row.direction = schedule.direction;
   row.device = context.device.name();
   row.exchange = context.exchange.name();
   row.algorithm = context.exchange.algorithm();
   row.ranks = job.topology.ranks();
-  row.nodes = job.topology.nodes;
+  row.tokens = job.routing.tokens;
+  row.routing = context.options.routing;
+  row.placement = context.options.placement;
   const Measured measured = collect(schedule, samples, row.ranks);
   const measure::Summary summary = measure::summarise(measured.totals_us);
   row.iterations = static_cast<int>(measured.totals_us.size());
@@ -182,20 +111,11 @@ measure::Row make_row(const RowContext& context, const schedule::Schedule& sched
   row.ci_high_us = summary.ci_high;
   row.launch_medians_us = {summary.median};
   const plan::Plan plan = plan::make_plan(job.routing, job.placement, job.topology, schedule.chunks);
-  const cost::Prediction prediction = cost::predict(schedule, context.machine);
-  row.predicted_us = prediction.total_us;
-  row.predicted_spans = prediction.timeline.spans;
+  const cost::Prediction prediction = add_prediction(row, {schedule, plan, job.config.shape, context.machine});
   row.measured_spans = typical(samples, measured.totals_us, summary.median);
-  const cost::Line& link = row.nodes > 1 ? context.machine.between_nodes : context.machine.in_node;
-  row.route_cost_ms =
-      cost::route_cost(job.routing, job.placement.expert_ranks(), row.ranks,
-                       plan::payload_bytes(job.config.shape.hidden, job.config.shape.dispatch_dtype), link.gbs * 8)
-          .comm_time_ms;
-  add_steps(row, schedule, measured, prediction);
-  add_bottlenecks(row, schedule, prediction);
   row.suspects = find_suspects(context, schedule, samples, prediction);
+  add_measured_steps(row, measured);
   add_ranks(row, context, samples, measured);
-  add_bytes(row, job, plan);
   return row;
 }
 

@@ -12,6 +12,7 @@ namespace ep::bench {
 
 /// What a row is made from, besides its schedule and samples.
 struct RowContext {
+  const RunOptions& options;
   const Job& job;
   const cost::Machine& machine;
   const device::Device& device;

@@ -4,6 +4,7 @@
 
 #include "core/matrix.hpp"
 #include "cost/machine.hpp"
+#include "plan/loads.hpp"
 
 namespace ep::cost {
 
@@ -23,7 +24,10 @@ struct ExchangeCost {
 
 /// T = max over resources of (latency * messages + bytes / bandwidth), the resources being each rank's egress and
 /// ingress (on a link as fast as its node's is, Machine::link_scale), each node's NICs and each node's memory, through
-/// which its ranks' copies pass together. Derived in docs/cost-model.md. Quadratic in ranks.
+/// which its ranks' copies pass together. Derived in docs/cost-model.md. Linear in ranks.
+ExchangeCost exchange_cost(const plan::ExchangeLoads& loads, std::int64_t row_bytes, const Machine& machine);
+
+/// The same from a traffic matrix. Quadratic in ranks.
 /// @param rows [ranks, ranks] rows that rank s sends to rank d; the diagonal costs nothing.
 ExchangeCost exchange_cost(const core::Matrix<std::int64_t>& rows, std::int64_t row_bytes, const Machine& machine);
 

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,8 +12,9 @@ namespace ep::cost {
 
 /// time_us = latency_us + bytes / (gbs * 1000). GB/s is 1e9 bytes a second; one direction.
 struct Line {
-  double latency_us = 0;
+  double latency_us = 0;  // of every message, or of every launch
   double gbs = 0;
+  double start_us = 0;  // links only: paid once an exchange, however many messages it has
 
   [[nodiscard]] double time_us(double bytes) const { return latency_us + transfer_us(bytes); }
   /// Over a link that moves `scale` times as much in the same time.
@@ -49,6 +51,13 @@ struct LinkScale {
   double ingress = 1;
 };
 
+/// What one rank has otherwise than its peers.
+struct RankOverride {
+  std::optional<Line> in_node;        // its end of the links within its node
+  std::optional<Line> between_nodes;  // its end of the links to other nodes
+  double compute = 1;                 // its kernels and GEMMs take this many times as long
+};
+
 /// All constants of the cost model for one job, with where they come from.
 struct Machine {
   std::string origin;  // "calibrated on <host>" or a citation
@@ -58,13 +67,24 @@ struct Machine {
   Line node_memory;                   // what all ranks of a node together copy through its memory; gbs 0: no such limit
   Line node_nic;                      // what a node's NICs move, each way; gbs 0: the links alone limit
   std::vector<LinkScale> link_scale;  // [nodes], of between_nodes and node_nic; empty: all links are alike
-  double counts_us = 0;               // the count exchange, latency-bound
+  Line own_memory;                    // of kernels that `memory` does not name; gbs 0: every kernel must be named
+  bool links_at_once = false;  // a rank drives its link to other nodes beside the one within its node (NVLink and NIC)
+  double counts_us = 0;        // the count exchange, latency-bound
   std::map<schedule::OpKind, Line> memory;  // bandwidth of each kernel
   std::vector<GemmCurve> gemm;
   Interference interference;
+  std::map<int, RankOverride> ranks;  // those that differ
 
   [[nodiscard]] LinkScale scale_of(int node) const {
     return link_scale.empty() ? LinkScale{} : link_scale[static_cast<std::size_t>(node)];
+  }
+  /// `rank`'s end of its links within the node or to other nodes.
+  [[nodiscard]] const Line& link(int rank, bool same_node) const {
+    if (const auto found = ranks.find(rank); found != ranks.end()) {
+      const auto& own = same_node ? found->second.in_node : found->second.between_nodes;
+      if (own) return *own;
+    }
+    return same_node ? in_node : between_nodes;
   }
 };
 

@@ -15,6 +15,7 @@ namespace {
 const Line& kernel_line(const Machine& machine, schedule::OpKind kernel) {
   const auto found = machine.memory.find(kernel);
   if (found == machine.memory.end()) {
+    if (machine.own_memory.gbs > 0) return machine.own_memory;
     throw core::Error(core::ExitCode::internal,
                       fmt::format("cost model: no bandwidth for kernel {}", schedule::name_of(kernel)));
   }
@@ -61,6 +62,10 @@ void price_compute(const schedule::Operation& op, const Machine& machine, Operat
       if (bytes > 0) memory += kernel_line(machine, work.kernel).time_us(static_cast<double>(bytes));
     }
     for (const auto& work : op.work.gemm) gemm += gemm_work_us(work, machine, rank);
+    if (const auto own = machine.ranks.find(rank); own != machine.ranks.end()) {
+      memory *= own->second.compute;
+      gemm *= own->second.compute;
+    }
     cost.rank_us[static_cast<std::size_t>(rank)] += memory + gemm;
     if (memory > 0) cost.uses.push_back({"memory", rank, memory});
     if (gemm > 0) cost.uses.push_back({"compute", rank, gemm});
@@ -85,7 +90,8 @@ OperationCost operation_cost(const schedule::Operation& op, const Machine& machi
   cost.rank_us.assign(static_cast<std::size_t>(machine.topology.ranks()), 0.0);
   price_compute(op, machine, cost);
   for (const auto& work : op.work.exchange) {
-    const ExchangeCost exchange = exchange_cost(*work.rows, work.row_bytes, machine);
+    const ExchangeCost exchange = work.rows ? exchange_cost(*work.rows, work.row_bytes, machine)
+                                            : exchange_cost(*work.loads, work.row_bytes, machine);
     for (std::size_t rank = 0; rank < cost.rank_us.size(); ++rank) cost.rank_us[rank] += exchange.rank_us[rank];
     cost.uses.insert(cost.uses.end(), exchange.uses.begin(), exchange.uses.end());
   }

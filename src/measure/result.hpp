@@ -72,6 +72,9 @@ struct Row {
   std::string algorithm;
   int ranks = 0;
   int nodes = 0;
+  std::int64_t tokens = 0;  // of the whole job
+  std::string routing;      // as the user wrote it
+  std::string placement;    // likewise
   int launches = 1;
   int iterations = 0;
   bool converged = false;

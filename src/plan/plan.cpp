@@ -1,6 +1,7 @@
 #include "plan/plan.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 #include <utility>
 
@@ -103,6 +104,18 @@ std::vector<std::int32_t> bucket_positions(const placement::Placement& placement
   return position;
 }
 
+void add_expected(ByteCounts& copies, const ExpectedTraffic& traffic) {
+  double within = 0;
+  double between = 0;
+  for (const RankLoad& load : traffic.loads) {
+    within += load.out_within.rows;
+    between += load.out_between.rows;
+  }
+  copies.useful += std::accumulate(traffic.sent.begin(), traffic.sent.end(), std::int64_t{0});
+  copies.wire_rank += std::llround(within + between);
+  copies.wire_node += std::llround(between);
+}
+
 std::int32_t row_count(std::int64_t copies) {
   if (!std::in_range<std::int32_t>(copies)) {
     throw InputError("plan", "copies of one rank and chunk", std::to_string(copies),
@@ -145,6 +158,10 @@ ByteCounts count_bytes(const Plan& plan, int hidden, core::DType dtype) {
   for (const ChunkTraffic& chunk : plan.chunks) {
     copies.logical_rank += chunk.token_rank_pairs;
     copies.logical_node += chunk.token_node_pairs;
+    if (chunk.expected) {
+      add_expected(copies, *chunk.expected);
+      continue;
+    }
     for (int source = 0; source < plan.ranks(); ++source) {
       for (int destination = 0; destination < plan.ranks(); ++destination) {
         const std::int64_t count = chunk.copies(source, destination);

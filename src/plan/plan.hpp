@@ -1,10 +1,12 @@
 #pragma once
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "core/dtype.hpp"
 #include "core/matrix.hpp"
 #include "placement/placement.hpp"
+#include "plan/loads.hpp"
 #include "routing/routing.hpp"
 
 namespace ep::plan {
@@ -24,6 +26,14 @@ std::int64_t payload_bytes(int hidden, core::DType dtype);
 /// Bytes one row takes in a buffer and on the wire: the payload, for fp8 padded to 16 bytes.
 std::int64_t row_bytes(int hidden, core::DType dtype);
 
+/// Sums over a chunk's traffic that do not need the traffic itself: what predicting needs, of a job too large to route.
+struct ExpectedTraffic {
+  std::vector<std::int64_t> sent;          // [ranks] copies of a rank's tokens, own-rank ones included
+  std::vector<std::int64_t> received;      // [ranks] copies for a rank's experts, likewise
+  core::Matrix<std::int64_t> expert_rows;  // [ranks, max_local] copies for each local expert
+  ExchangeLoads loads;                     // [ranks] what dispatch puts on the links
+};
+
 /// What one chunk of every rank's tokens moves, seen from above (every rank builds the same).
 struct ChunkTraffic {
   std::vector<std::int64_t> tokens;          // [ranks] tokens of the chunk
@@ -31,6 +41,7 @@ struct ChunkTraffic {
   core::Matrix<std::int64_t> copies;         // [ranks, ranks] the traffic matrix of dispatch; combine is its transpose
   std::int64_t token_rank_pairs = 0;         // distinct (token, destination rank), own rank included
   std::int64_t token_node_pairs = 0;         // distinct (token, destination node), own node included
+  std::shared_ptr<const ExpectedTraffic> expected{};  // not null: in place of the matrices, which are empty
 };
 
 /// Bytes of one direction, summed over ranks and chunks. Masked slots count nothing.

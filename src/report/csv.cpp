@@ -96,12 +96,18 @@ void add_bytes(Fields& fields, const Row& row) {
                                {"combine_metadata_bytes", whole(c.metadata)}});
 }
 
+/// Newer columns: they are only ever added at the end.
+void add_problem(Fields& fields, const Row& row) {
+  fields.insert(fields.end(), {{"tokens", whole(row.tokens)}, {"routing", row.routing}, {"placement", row.placement}});
+}
+
 Fields fields_of(const Row& row, bool emulated) {
   Fields fields;
   add_identity(fields, row, emulated);
   add_times(fields, row);
   add_bottleneck(fields, row);
   add_bytes(fields, row);
+  add_problem(fields, row);
   return fields;
 }
 

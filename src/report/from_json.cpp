@@ -58,8 +58,10 @@ measure::Values read_values(const Json& json) {
 }
 
 void read_provenance(Json json, measure::Report& report) {
-  const auto hash = json.at("routing_hash").get<std::string>();
-  std::from_chars(hash.data(), hash.data() + hash.size(), report.routing_hash, 16);
+  if (const Json& value = json.at("routing_hash"); !value.is_null()) {
+    const auto hash = value.get<std::string>();
+    std::from_chars(hash.data(), hash.data() + hash.size(), report.routing_hash, 16);
+  }
   const Json& skew = json.at("routing_skew");
   report.skew = {.hottest_expert_over_mean = number(skew.at("hottest_expert_over_mean")),
                  .hottest_rank_over_mean = number(skew.at("hottest_rank_over_mean")),
@@ -158,6 +160,9 @@ Row read_row(const Json& json) {
   json.at("algorithm").get_to(row.algorithm);
   row.ranks = integer(json.at("ranks"));
   row.nodes = integer(json.at("nodes"));
+  row.tokens = count(json.at("tokens"));
+  json.at("routing").get_to(row.routing);
+  json.at("placement").get_to(row.placement);
   row.launches = integer(json.at("launches"));
   row.iterations = integer(json.at("iterations"));
   json.at("converged").get_to(row.converged);

@@ -46,7 +46,7 @@ Json values_json(const measure::Values& values) {
 
 Json provenance_json(const measure::Report& report) {
   Json result = values_json(report.provenance);
-  result["routing_hash"] = fmt::format("{:016x}", report.routing_hash);
+  result["routing_hash"] = report.routing_hash == 0 ? Json(nullptr) : Json(fmt::format("{:016x}", report.routing_hash));
   result["routing_skew"] = {{"hottest_expert_over_mean", ratio(report.skew.hottest_expert_over_mean)},
                             {"hottest_rank_over_mean", ratio(report.skew.hottest_rank_over_mean)},
                             {"entropy_over_log2_experts", ratio(report.skew.entropy_over_log2_experts)},
@@ -155,6 +155,9 @@ Json row_json(const Row& row) {
                {"algorithm", row.algorithm},
                {"ranks", row.ranks},
                {"nodes", row.nodes},
+               {"tokens", row.tokens},
+               {"routing", row.routing},
+               {"placement", row.placement},
                {"launches", row.launches},
                {"iterations", row.iterations},
                {"converged", row.converged}};

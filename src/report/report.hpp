@@ -10,6 +10,9 @@ namespace ep::report {
 /// of each kind, bottleneck and runner-up, then the strategies compared with the gain over the first.
 std::string table(const measure::Report& report);
 
+/// The same for predictions of many jobs: an aligned line a row.
+std::string sweep_table(const measure::Report& report);
+
 /// The JSON document of docs/output.md, schema_version 1. Times are rounded to the nanosecond.
 std::string json(const measure::Report& report);
 

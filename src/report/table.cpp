@@ -3,6 +3,7 @@
 #include "report/report.hpp"
 #include "report/style.hpp"
 #include "report/text_table.hpp"
+#include "report/totals.hpp"
 
 namespace ep::report {
 namespace {
@@ -41,7 +42,9 @@ std::string counted(int count, std::string_view noun) {
 
 std::string job_line(const measure::Report& report) {
   const measure::Row& row = report.rows.front();
-  return joined({counted(row.ranks, "rank") + " on " + counted(row.nodes, "node"), row.device + " device",
+  const std::string size = counted(row.ranks, "rank") + " on " + counted(row.nodes, "node");
+  if (row.device.empty()) return size + " of " + find(report.provenance, "cluster") + ", predicted";
+  return joined({size, row.device + " device",
                  row.exchange + " exchange" + (row.algorithm.empty() ? "" : " (" + row.algorithm + ")"),
                  find(report.provenance, "cpu"), find(report.provenance, "gpu"), find(report.provenance, "mpi")});
 }
@@ -55,11 +58,13 @@ std::string problem_line(const measure::Report& report) {
 }
 
 std::string skew_line(const measure::Report& report) {
+  const std::string hash =
+      report.routing_hash == 0 ? "expectation, no hash" : fmt::format("hash {:016x}", report.routing_hash);
   return fmt::format(
       "hottest expert {:.2f} x mean, hottest rank {:.2f} x mean, entropy {:.3f} of even, a token goes to {:.2f} ranks; "
-      "hash {:016x}",
+      "{}",
       report.skew.hottest_expert_over_mean, report.skew.hottest_rank_over_mean, report.skew.entropy_over_log2_experts,
-      report.skew.distinct_ranks_per_token, report.routing_hash);
+      report.skew.distinct_ranks_per_token, hash);
 }
 
 std::string units_line(const measure::Report& report, const Style& style) {
@@ -82,7 +87,37 @@ std::string header(const measure::Report& report, const Style& style) {
   return result;
 }
 
+/// The bottleneck as a column: what, of which rank or node.
+std::string bottleneck_of(const measure::Row& row) {
+  const measure::Bottleneck& b = row.bottleneck;
+  return b.rank < 0 ? b.resource : fmt::format("{} {}", b.resource, b.rank);
+}
+
 }  // namespace
+
+std::string sweep_table(const measure::Report& report) {
+  if (report.rows.empty()) return "# epbench: no rows\n";
+  const Style style(report);
+  std::string result = wrapped(fmt::format("# epbench {}: {}, predicted", find(report.provenance, "version"),
+                                           find(report.provenance, "cluster")),
+                               "#   ");
+  result += wrapped("# problem: " + problem_line(report), "#   ");
+  result += wrapped(fmt::format("# times in {} of the slowest rank; busy: share of the predicted time", style.unit()),
+                    "#   ");
+  TextTable table("rrrlllrrrlr");
+  table.add({"ranks", "nodes", "tokens", "routing", "placement", "strategy", "predicted", "dispatch", "combine",
+             "bottleneck", "busy"});
+  for (const measure::Row& row : report.rows) {
+    table.add({fmt::format("{}", row.ranks), fmt::format("{}", row.nodes), fmt::format("{}", row.tokens), row.routing,
+               row.placement, row.direction == "forward" ? row.strategy : row.strategy + ", " + row.direction,
+               style.time(row.predicted_us), style.time(total_us(row, "dispatch", &measure::StepResult::predicted_us)),
+               style.time(total_us(row, "combine", &measure::StepResult::predicted_us)), bottleneck_of(row),
+               fmt::format("{:.0f}%", 100 * row.bottleneck.utilisation)});
+  }
+  result += table.str(0);
+  for (const std::string& note : report.notes) result += wrapped("note: " + note, "  ");
+  return result;
+}
 
 std::string table(const measure::Report& report) {
   if (report.rows.empty()) return "# epbench: no rows\n";

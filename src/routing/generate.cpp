@@ -17,13 +17,11 @@ std::vector<std::int32_t> ids_of(std::string_view spec, const RoutingShape& shap
   if (colon != std::string_view::npos) {
     const auto name = spec.substr(0, colon);
     const auto arguments = spec.substr(colon + 1);
-    if (name == "lognormal") return lognormal(shape, arguments);
-    if (name == "zipf") return zipf(shape, arguments);
+    if (name == "lognormal") return race(shape, lognormal(shape, arguments));
+    if (name == "zipf") return race(shape, zipf(shape, arguments));
     if (name == "hot") return hot_fraction(shape, arguments);
   }
-  throw core::InputError("command line", kRoutingOption, spec,
-                         "wanted uniform, lognormal:SIGMA[,hot=COUNT*FACTOR][,sticky=P], zipf:S, hot:FRACTION, stride, "
-                         "FILE.npy, FILE.npy:LAYER or FILE.jsonl");
+  throw unknown_spec(spec);
 }
 
 }  // namespace
@@ -32,6 +30,12 @@ double parse_within(std::string_view word, std::string_view field, double low, d
   const double value = core::parse_number(word, fmt::format("{} {}", kRoutingOption, field));
   if (value >= low && value <= high) return value;
   throw core::InputError(kRoutingOption, field, word, fmt::format("wanted {:.6g} to {:.6g}", low, high));
+}
+
+core::InputError unknown_spec(std::string_view spec) {
+  return {"command line", kRoutingOption, spec,
+          "wanted uniform, lognormal:SIGMA[,hot=COUNT*FACTOR][,sticky=P], zipf:S, hot:FRACTION, stride, FILE.npy, "
+          "FILE.npy:LAYER or FILE.jsonl"};
 }
 
 Routing generate(std::string_view spec, const RoutingShape& shape) {

@@ -4,6 +4,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/error.hpp"
 #include "core/random.hpp"
 #include "routing/routing.hpp"
 
@@ -39,12 +40,26 @@ std::vector<std::int32_t> hot_fraction(const RoutingShape& shape, std::string_vi
 /// takes the next expert that is free.
 std::vector<std::int32_t> stride(const RoutingShape& shape);
 
-/// Experts ranked in an order drawn from the seed, popularity rank^-exponent, drawn by `race`.
-std::vector<std::int32_t> zipf(const RoutingShape& shape, std::string_view exponent);
+/// Parameters of `race`.
+struct RaceParameters {
+  std::vector<double> popularity;         // [experts], positive; of the hot experts it is not used
+  std::vector<std::int32_t> hot_experts;  // these are chosen apart from the race, each with hot_probability
+  double hot_probability = 0;             // share of tokens a hot expert is in
+  double sticky = 0;                      // probability that an expert's noise is kept from the token before
+};
 
-/// `arguments` is "SIGMA[,hot=COUNT*FACTOR][,sticky=P]": popularity e^(sigma * N(0, 1)), drawn by `race`. See
-/// lognormal.cpp for which values look like real routers.
-std::vector<std::int32_t> lognormal(const RoutingShape& shape, std::string_view arguments);
+/// Experts ranked in an order drawn from the seed, popularity rank^-exponent.
+RaceParameters zipf(const RoutingShape& shape, std::string_view exponent);
+
+/// `arguments` is "SIGMA[,hot=COUNT*FACTOR][,sticky=P]": popularity e^(sigma * N(0, 1)). See lognormal.cpp for which
+/// values look like real routers.
+RaceParameters lognormal(const RoutingShape& shape, std::string_view arguments);
+
+/// [experts] Copies of one token that each expert receives under hot_fraction, on average.
+std::vector<double> expected_hot_fraction(const RoutingShape& shape, std::string_view fraction);
+
+/// The error for a spec that names no generator.
+core::InputError unknown_spec(std::string_view spec);
 
 /// Distinct members of a set in random order, any number at a time.
 class Pool {
@@ -59,14 +74,6 @@ class Pool {
 
  private:
   std::vector<std::int32_t> members_;
-};
-
-/// Parameters of `race`.
-struct RaceParameters {
-  std::vector<double> popularity;         // [experts], positive; of the hot experts it is not used
-  std::vector<std::int32_t> hot_experts;  // these are chosen apart from the race, each with hot_probability
-  double hot_probability = 0;             // share of tokens a hot expert is in
-  double sticky = 0;                      // probability that an expert's noise is kept from the token before
 };
 
 /// Draws topk distinct experts for every token, most probable first. Each expert e arrives after an exponential time

@@ -58,4 +58,17 @@ std::vector<std::int32_t> hot_fraction(const RoutingShape& shape, std::string_vi
   return ids;
 }
 
+std::vector<double> expected_hot_fraction(const RoutingShape& shape, std::string_view fraction) {
+  const std::vector<std::int32_t> cold = others(shape.experts, shape.hot_experts);
+  const double copies = hot_copies(fraction, shape);
+  std::vector<double> expected(static_cast<std::size_t>(shape.experts));
+  for (const std::int32_t expert : shape.hot_experts) {
+    expected[static_cast<std::size_t>(expert)] = copies / static_cast<double>(shape.hot_experts.size());
+  }
+  for (const std::int32_t expert : cold) {
+    expected[static_cast<std::size_t>(expert)] = (shape.topk - copies) / static_cast<double>(cold.size());
+  }
+  return expected;
+}
+
 }  // namespace ep::routing

@@ -67,7 +67,7 @@ LognormalOptions parse_options(std::string_view arguments, const RoutingShape& s
 // (share of a token's experts that the next token has too): at 32 experts, top-4, sticky=0.4 gives 0.44 with sigma
 // 0.65, what gpt-oss-20b shows in its median layer; sticky=0 gives 0.18, its layer 0 (0.20). What is kept fades as
 // P^distance, so over a hundred tokens the real overlap (0.3, since its popularities change with the text) is higher.
-std::vector<std::int32_t> lognormal(const RoutingShape& shape, std::string_view arguments) {
+RaceParameters lognormal(const RoutingShape& shape, std::string_view arguments) {
   const LognormalOptions options = parse_options(arguments, shape);
   RaceParameters parameters;
   parameters.sticky = options.sticky.value_or(0.0);
@@ -80,7 +80,7 @@ std::vector<std::int32_t> lognormal(const RoutingShape& shape, std::string_view 
     auto hot_random = random_for(shape.seed, Purpose::hot_experts);
     Pool(shape.experts).draw(hot_random, parameters.hot_experts);
   }
-  return race(shape, parameters);
+  return parameters;
 }
 
 }  // namespace ep::routing

@@ -61,6 +61,11 @@ bool is_file(std::string_view spec);
 /// 2^28 copies or 2^20 experts.
 Routing generate(std::string_view spec, const RoutingShape& shape);
 
+/// [experts] Copies of one token that each expert receives on average under generator `spec`, summing to topk, whatever
+/// shape.tokens. Exact for uniform, stride and hot; for the others the limit of many experts. Throws InputError as
+/// generate does.
+std::vector<double> expected_copies(std::string_view spec, const RoutingShape& shape);
+
 /// Reads the first `tokens` tokens (0: all) of a NumPy file [tokens, topk] or [layers, tokens, topk]
 /// (`FILE.npy:LAYER`), of any integer type, byte order and memory order, or of a JSONL file with one list of expert ids
 /// a line (shorter lists are padded with kMasked). `topk` and `experts` of 0 mean "what the file has" (longest list,

@@ -3,7 +3,7 @@
 
 namespace ep::routing {
 
-std::vector<std::int32_t> zipf(const RoutingShape& shape, std::string_view exponent) {
+RaceParameters zipf(const RoutingShape& shape, std::string_view exponent) {
   const double s = parse_within(exponent, "zipf S", 0.0, 20.0);
   std::vector<std::int32_t> by_rank(static_cast<std::size_t>(shape.experts));
   auto random = random_for(shape.seed, Purpose::popularity);
@@ -14,7 +14,7 @@ std::vector<std::int32_t> zipf(const RoutingShape& shape, std::string_view expon
     parameters.popularity[static_cast<std::size_t>(by_rank[rank])] =
         exponential(-s * natural_log(static_cast<double>(rank + 1)));
   }
-  return race(shape, parameters);
+  return parameters;
 }
 
 }  // namespace ep::routing

@@ -104,10 +104,12 @@ struct GemmWork {
   bool weight_grad = false;
 };
 
-/// An all-to-all: entry (s, d) is what rank s sends to rank d; the diagonal stays where it is.
+/// An all-to-all: entry (s, d) is what rank s sends to rank d; the diagonal stays where it is. Of an expected plan,
+/// which can only be predicted, there are sums in place of the matrix.
 struct ExchangeWork {
-  std::shared_ptr<const core::Matrix<std::int64_t>> rows;  // [ranks, ranks]
+  std::shared_ptr<const core::Matrix<std::int64_t>> rows;  // [ranks, ranks]; null: `loads` stands for it
   std::int64_t row_bytes = 0;                              // on the wire, padding included
+  std::shared_ptr<const plan::ExchangeLoads> loads{};      // [ranks]
 };
 
 /// The small all-to-all that blocks the host: the same bytes to every peer.

@@ -24,12 +24,14 @@ Work memory_work(const plan::Plan& plan, OpKind kernel, Bytes bytes) {
 }
 
 std::int64_t sent(const plan::ChunkTraffic& chunk, int rank) {
+  if (chunk.expected) return chunk.expected->sent[static_cast<std::size_t>(rank)];
   std::int64_t rows = 0;
   for (const std::int64_t copies : chunk.copies.row(rank)) rows += copies;
   return rows;
 }
 
 std::int64_t received(const plan::ChunkTraffic& chunk, int rank) {
+  if (chunk.expected) return chunk.expected->received[static_cast<std::size_t>(rank)];
   std::int64_t rows = 0;
   for (int source = 0; source < static_cast<int>(chunk.copies.rows()); ++source) rows += chunk.copies(source, rank);
   return rows;
@@ -41,6 +43,7 @@ std::int64_t chunk_token_count(const plan::ChunkTraffic& chunk, int rank) {
 
 /// [ranks, max_local] rows that each local expert computes on.
 std::shared_ptr<const core::Matrix<std::int64_t>> expert_rows(const plan::Plan& plan, int chunk) {
+  if (const auto& expected = traffic(plan, chunk).expected) return {expected, &expected->expert_rows};
   auto rows = std::make_shared<core::Matrix<std::int64_t>>(plan.ranks(), plan.placement.max_local());
   const auto& copies = traffic(plan, chunk).expert_copies;
   for (int expert = 0; expert < plan.placement.experts(); ++expert) {
@@ -117,11 +120,17 @@ Work pack_work(const plan::Plan& plan, const plan::LayerShape& shape, int chunk,
 }
 
 Work exchange_work(const plan::Plan& plan, const plan::LayerShape& shape, int chunk, OpKind kind) {
-  const auto& copies = traffic(plan, chunk).copies;
   const bool back = kind == OpKind::combine;
+  ExchangeWork exchange;
+  exchange.row_bytes = plan::row_bytes(shape.hidden, back ? shape.combine_dtype : shape.dispatch_dtype);
+  if (const auto& expected = traffic(plan, chunk).expected) {
+    exchange.loads = std::make_shared<plan::ExchangeLoads>(back ? plan::reversed(expected->loads) : expected->loads);
+  } else {
+    const auto& copies = traffic(plan, chunk).copies;
+    exchange.rows = std::make_shared<core::Matrix<std::int64_t>>(back ? core::transpose(copies) : copies);
+  }
   Work work;
-  work.exchange.push_back({std::make_shared<core::Matrix<std::int64_t>>(back ? core::transpose(copies) : copies),
-                           plan::row_bytes(shape.hidden, back ? shape.combine_dtype : shape.dispatch_dtype)});
+  work.exchange.push_back(std::move(exchange));
   return work;
 }
 

@@ -32,12 +32,12 @@ TEST(ReportJson, KeysComeInTheDocumentedOrder) {
   EXPECT_THAT(keys(document),
               ElementsAre("schema_version", "emulated", "provenance", "config", "clock", "rows", "notes"));
   const Json& row = document["rows"][0];
-  EXPECT_THAT(keys(row),
-              ElementsAre("status", "strategy", "direction", "device", "exchange", "algorithm", "ranks", "nodes",
-                          "launches", "iterations", "converged", "median_us", "p95_us", "max_us", "ci_low_us",
-                          "ci_high_us", "predicted_us", "error_percent", "route_cost_ms", "bottleneck", "runner_up",
-                          "suspects", "bytes", "exposed_us", "overlap_efficiency", "compute_interference", "per_rank",
-                          "steps", "check", "launch_medians_us", "timeline"));
+  EXPECT_THAT(keys(row), ElementsAre("status", "strategy", "direction", "device", "exchange", "algorithm", "ranks",
+                                     "nodes", "tokens", "routing", "placement", "launches", "iterations", "converged",
+                                     "median_us", "p95_us", "max_us", "ci_low_us", "ci_high_us", "predicted_us",
+                                     "error_percent", "route_cost_ms", "bottleneck", "runner_up", "suspects", "bytes",
+                                     "exposed_us", "overlap_efficiency", "compute_interference", "per_rank", "steps",
+                                     "check", "launch_medians_us", "timeline"));
   EXPECT_THAT(keys(row["bytes"]["dispatch"]),
               ElementsAre("useful", "logical_rank", "logical_node", "wire_rank", "wire_node", "metadata"));
   EXPECT_THAT(keys(row["steps"][0]), ElementsAre("id", "name", "kind", "stream", "resource", "start_us", "measured_us",

@@ -1,0 +1,22 @@
+#pragma once
+#include <string>
+
+#include "bench/job.hpp"
+#include "bench/options.hpp"
+#include "cost/machine.hpp"
+#include "device/device.hpp"
+#include "exchange/exchange.hpp"
+#include "mpi/clock_sync.hpp"
+#include "mpi/communicator.hpp"
+
+namespace ep::bench {
+
+/// The constants that the job is predicted with: of --cluster, which rank 0 reads, or calibrated now. Throws
+/// SharedError for a file that does not fit the job. @pre collective
+cost::Machine constants(const RunOptions& options, const Job& job, const mpi::Communicator& communicator,
+                        device::Device& device, exchange::Exchange& exchange, const mpi::ClockSync& clock);
+
+/// Calibrates this job and writes the cluster file `path` on rank 0. @pre collective
+void calibrate_job(const RunOptions& options, const std::string& path, const mpi::Communicator& communicator);
+
+}  // namespace ep::bench

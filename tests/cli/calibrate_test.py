@@ -1,0 +1,115 @@
+"""Runs `epbench calibrate` and what uses its file under mpirun: predict, run --cluster, run --fail-above.
+
+Usage: calibrate_test.py EPBENCH MPIRUN...
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+
+EPBENCH, MPIRUN = sys.argv[1], sys.argv[2:]
+SHAPE = ["--tokens", "24", "--hidden", "64", "--ffn", "32", "--shared-ffn", "32", "--experts", "8", "--topk", "2"]
+SHORT = ["-w", "1", "-n", "4", "--time-limit", "0.2", "--strategy", "sequential"]
+
+
+def mpirun(arguments, ranks=2):
+    return subprocess.run(MPIRUN + ["-n", str(ranks), EPBENCH] + arguments, capture_output=True, text=True, timeout=120,
+                          check=False)
+
+
+class Calibrate(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(cls.folder.cleanup)
+        cls.cluster = os.path.join(cls.folder.name, "cluster.json")
+        cls.done = mpirun(["calibrate", "-o", cls.cluster] + SHAPE)
+
+    def write(self, document):
+        path = os.path.join(self.folder.name, "changed.json")
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(document, file)
+        return path
+
+    def read(self):
+        with open(self.cluster, encoding="utf-8") as file:
+            return json.load(file)
+
+    def test_file_says_where_its_figures_come_from(self):
+        self.assertEqual(self.done.returncode, 0, self.done.stderr)
+        cluster = self.read()
+        self.assertEqual((cluster["nodes"], cluster["ranks_per_node"]), (1, 2))
+        self.assertTrue(cluster["links"]["in_node"]["origin"].startswith("calibrated on "))
+        self.assertIsNone(cluster["links"]["between_nodes"])
+        self.assertGreater(cluster["links"]["in_node"]["gbs"], 0)
+        self.assertIn("pack", cluster["kernels"])
+
+    def test_predict_takes_it(self):
+        done = subprocess.run([EPBENCH, "predict", "--cluster", self.cluster] + SHAPE, capture_output=True, text=True,
+                              timeout=60, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("2 ranks on 1 node", done.stdout)
+        done = subprocess.run([EPBENCH, "predict", "--cluster", self.cluster, "--ranks", "4"] + SHAPE,
+                              capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual(done.returncode, 6)
+        self.assertIn("links.between_nodes", done.stderr)
+
+    def test_run_predicts_with_it(self):
+        cluster = self.read()
+        cluster["counts"]["latency_us"] = 123456.0  # cannot have been calibrated
+        done = mpirun(["run", "--cluster", self.write(cluster), "--json", "-"] + SHAPE + SHORT)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        report = json.loads(done.stdout)
+        counts = next(step for step in report["rows"][0]["steps"] if step["kind"] == "counts")
+        self.assertAlmostEqual(counts["predicted_us"], 123456.0)
+        self.assertTrue(any("cluster file" in note for note in report["notes"]))
+
+    def test_run_refuses_a_broken_file_once(self):
+        cluster = self.read()
+        cluster["links"]["in_node"]["gbs"] = 0
+        path = self.write(cluster)
+        done = mpirun(["run", "--cluster", path] + SHAPE + SHORT)
+        self.assertEqual(done.returncode, 6)
+        self.assertEqual(done.stderr.count("links.in_node.gbs"), 1, done.stderr)
+        self.assertIn(path, done.stderr)
+
+    def test_file_that_cannot_be_written_is_said_first(self):
+        done = mpirun(["calibrate", "-o", "/nowhere/cluster.json"] + SHAPE)
+        self.assertEqual(done.returncode, 6)
+        self.assertIn("/nowhere/cluster.json", done.stderr)
+        self.assertEqual(mpirun(["calibrate"] + SHAPE).returncode, 6)
+
+
+class FailAbove(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+
+    def test_slower_than_allowed_ends_in_7_after_all_is_written(self):
+        path = os.path.join(self.folder.name, "report.json")
+        done = mpirun(["run", "--fail-above", "0.001", "--json", path] + SHAPE + SHORT)
+        self.assertEqual(done.returncode, 7, done.stderr)
+        self.assertIn("sequential, forward", done.stdout)
+        self.assertIn("--fail-above 0.001: sequential, forward: the iteration took", done.stderr)
+        self.assertEqual(done.stderr.count("the iteration took"), 1)
+        self.assertIn("bound by", done.stderr)
+        with open(path, encoding="utf-8") as file:
+            self.assertEqual(json.load(file)["config"]["fail-above"], 0.001)
+
+    def test_within_the_bound_ends_in_0(self):
+        done = mpirun(["run", "--fail-above", "1e9"] + SHAPE + SHORT)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertNotIn("fail-above", done.stderr)
+
+    def test_bad_bounds(self):
+        for bound in ("-1", "nan", "x"):
+            done = mpirun(["run", "--fail-above", bound] + SHAPE + SHORT)
+            self.assertEqual(done.returncode, 6, bound)
+            self.assertIn("--fail-above", done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])
