@@ -62,6 +62,21 @@ plan::LayerShape parse_shape(const RunOptions& options) {
   return shape;
 }
 
+/// `all` and `auto` may stand beside other strategies.
+void resolve_strategies(std::string_view list, RunConfig& config) {
+  for (const std::string& word : split(list, ',')) {
+    if (word == "auto") {
+      config.choose_strategy = true;
+      continue;
+    }
+    const std::vector<std::string> all{"sequential", "overlapped", "chunked:2", "chunked:4", "two-batch"};
+    for (const std::string& name : word == "all" ? all : std::vector{word}) {
+      schedule::parse_strategy(name);
+      config.strategies.push_back(name);
+    }
+  }
+}
+
 void declare_layer(CLI::App& command, RunOptions& o) {
   const std::string layer = "Layer";
   command
@@ -95,7 +110,9 @@ void declare_routing(CLI::App& command, RunOptions& o) {
 
 void declare_back_end(CLI::App& command, RunOptions& o) {
   const std::string where = "Back end";
-  command.add_option("--strategy", o.strategy, "comma-separated: sequential, overlapped, chunked:N, two-batch; or all")
+  command
+      .add_option("--strategy", o.strategy,
+                  "comma-separated: sequential, overlapped, chunked:N, two-batch, all; auto: the model's choice")
       ->group(where);
   command.add_option("--device", o.device, "auto: cuda where every rank has a GPU; cpu, cuda")->group(where);
   command.add_option("--exchange", o.exchange, "auto: nccl where every rank has a GPU of its own; mpi, nccl")
@@ -161,10 +178,7 @@ RunConfig resolve(const RunOptions& o) {
           "wanted auto, cpu or cuda");
   require(o.exchange == "auto" || o.exchange == "mpi" || o.exchange == "nccl", "--exchange", o.exchange,
           "wanted auto, mpi or nccl");
-  config.strategies = o.strategy == "all"
-                          ? std::vector<std::string>{"sequential", "overlapped", "chunked:2", "chunked:4", "two-batch"}
-                          : split(o.strategy, ',');
-  for (const std::string& strategy : config.strategies) schedule::parse_strategy(strategy);
+  resolve_strategies(o.strategy, config);
   config.mpi.algorithm = o.algorithm;
   require(o.algorithm == "windowed" || o.algorithm == "ialltoallv", "--exchange-algorithm", o.algorithm,
           "wanted windowed or ialltoallv");

@@ -62,6 +62,7 @@ struct RunConfig {
   int experts = 0;                   // 0: whatever the file has
   int topk = 0;
   std::vector<std::string> strategies;
+  bool choose_strategy = false;  // `auto`: one more, the model's choice
   exchange::MpiOptions mpi;
 };
 RunConfig resolve(const RunOptions& options);

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include <fmt/format.h>
+
 #include "core/error.hpp"
 #include "core/parse.hpp"
 #include "schedule/builder.hpp"
@@ -81,7 +83,6 @@ Schedule two_batch(Builder builder) {
 }
 
 constexpr std::string_view kChunkedPrefix = "chunked:";
-constexpr int kMostChunks = 16;
 
 }  // namespace
 
@@ -94,6 +95,12 @@ Strategy parse_strategy(std::string_view word) {
   }
   throw core::InputError("command line", "--strategy", word,
                          "wanted sequential, overlapped, chunked:N (N from 1 to 16) or two-batch");
+}
+
+std::vector<std::string> every_strategy() {
+  std::vector<std::string> names{"sequential", "overlapped", "two-batch"};
+  for (int chunks = 1; chunks <= kMostChunks; ++chunks) names.push_back(fmt::format("{}{}", kChunkedPrefix, chunks));
+  return names;
 }
 
 Schedule build(const Strategy& strategy, const plan::Plan& plan, const plan::LayerShape& shape) {

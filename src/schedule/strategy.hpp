@@ -8,6 +8,8 @@
 
 namespace ep::schedule {
 
+inline constexpr int kMostChunks = 16;
+
 /// A strategy by name: how many chunks it cuts the tokens into, and how it orders their operations.
 struct Strategy {
   std::string name;  // as the user wrote it: "sequential", "chunked:4"
@@ -17,6 +19,9 @@ struct Strategy {
 /// Parses `sequential`, `overlapped`, `chunked:N` (1 to 16) or `two-batch`. Throws InputError (`--strategy`) for
 /// anything else.
 Strategy parse_strategy(std::string_view word);
+
+/// Every strategy there is, one a chunk count: what `auto` chooses from.
+std::vector<std::string> every_strategy();
 
 /// Builds and validates the strategy's schedule for a plan cut into `strategy.chunks` chunks.
 Schedule build(const Strategy& strategy, const plan::Plan& plan, const plan::LayerShape& shape);
