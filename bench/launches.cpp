@@ -23,6 +23,7 @@ namespace {
 
 constexpr const char* kIndexVariable = "EPBENCH_LAUNCH_INDEX";
 constexpr const char* kReportVariable = "EPBENCH_LAUNCH_REPORT";
+constexpr const char* kFirstVariable = "EPBENCH_LAUNCH_FIRST_REPORT";
 constexpr std::array kRankVariables = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"};
 constexpr std::int64_t kReportLimitBytes = std::int64_t{1} << 30;
 
@@ -53,8 +54,12 @@ class TemporaryFolder {
   std::filesystem::path path_;
 };
 
+measure::Report read_report(const std::string& path) {
+  return report::from_json(core::read_file(path, kReportLimitBytes), path);
+}
+
 /// Starts the program anew as launch `index` and returns its exit code (128 + signal when it was killed).
-int run_child(int index, const std::string& report, char** argv) {
+int run_child(int index, const TemporaryFolder& folder, char** argv) {
   const pid_t parent = getpid();
   const pid_t child = fork();
   if (child < 0) throw core::Error(core::ExitCode::internal, "cannot start a launch: fork failed");
@@ -62,7 +67,8 @@ int run_child(int index, const std::string& report, char** argv) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);  // mpirun ends the parent: no orphan may go on measuring
     if (getppid() != parent) _exit(1);
     setenv(kIndexVariable, std::to_string(index).c_str(), 1);
-    setenv(kReportVariable, report.c_str(), 1);
+    setenv(kReportVariable, folder.file(index).c_str(), 1);
+    if (index > 0) setenv(kFirstVariable, folder.file(0).c_str(), 1);
     // PMIx's shared-memory store does not outlive the first MPI_Finalize of a launched process; its hash store does.
     setenv("PMIX_MCA_gds", "hash", 1);
     execv("/proc/self/exe", argv);
@@ -92,6 +98,11 @@ std::optional<LaunchChild> launch_child() {
   return LaunchChild{static_cast<int>(core::parse_size(index, kIndexVariable)), std::string(variable(kReportVariable))};
 }
 
+std::optional<measure::Choice> first_launch_choice() {
+  const std::string first(variable(kFirstVariable));
+  return first.empty() ? std::nullopt : read_report(first).choice;
+}
+
 LaunchOutcome run_launches(const RunOptions& options, char** argv) {
   const bool one_host = !variable("OMPI_COMM_WORLD_SIZE").empty() &&
                         variable("OMPI_COMM_WORLD_LOCAL_SIZE") == variable("OMPI_COMM_WORLD_SIZE");
@@ -105,17 +116,14 @@ LaunchOutcome run_launches(const RunOptions& options, char** argv) {
   const TemporaryFolder folder;
   LaunchOutcome outcome;
   for (int index = 0; index < options.launches; ++index) {
-    const int code = run_child(index, folder.file(index), argv);
+    const int code = run_child(index, folder, argv);
     outcome.exit_code = std::max(outcome.exit_code, code);
     // Wrong data is a result: the report shows it.
     if (code != 0 && code != static_cast<int>(core::ExitCode::wrong_data)) return outcome;
   }
   if (!std::filesystem::exists(folder.file(0))) return outcome;  // not rank 0
   std::vector<measure::Report> reports;
-  for (int index = 0; index < options.launches; ++index) {
-    const std::string path = folder.file(index);
-    reports.push_back(report::from_json(core::read_file(path, kReportLimitBytes), path));
-  }
+  for (int index = 0; index < options.launches; ++index) reports.push_back(read_report(folder.file(index)));
   outcome.merged = measure::merge_launches(reports);
   return outcome;
 }

@@ -19,6 +19,9 @@ struct LaunchChild {
 };
 std::optional<LaunchChild> launch_child();
 
+/// What `--strategy auto` chose in the first launch, for rank 0 of a later one; null elsewhere.
+std::optional<measure::Choice> first_launch_choice();
+
 /// Runs this program `options.launches` times, one after another, each a whole MPI job of its own: launches differ by
 /// more than the iterations of one (memory layout, placement of threads). To be called before MPI_Init, by every rank's
 /// process. Returns the merged report on rank 0 and nothing elsewhere; a launch that fails ends it with that exit code.

@@ -77,6 +77,22 @@ void declare_measuring(CLI::App& command, RunOptions& o) {
       ->group(measuring);
 }
 
+/// `all` and `auto` may stand beside other strategies.
+void resolve_strategies(const RunOptions& options, RunConfig& config) {
+  for (const std::string& word : split(options.strategy, ',')) {
+    if (word == "auto") {
+      require(options.executed, "--strategy", word, "wanted names or all: a prediction shows the best by itself");
+      config.choose_strategy = true;
+      continue;
+    }
+    for (const std::string& name : word == "all" ? all_strategies(config.gradients()) : std::vector{word}) {
+      require(!schedule::parse_strategy(name).defer_dw || config.gradients(), "--strategy", name,
+              "wanted --direction backward or step with it: a forward pass has no weight gradients");
+      config.strategies.push_back(name);
+    }
+  }
+}
+
 }  // namespace
 
 std::vector<std::string> split(std::string_view list, char separator) {
@@ -124,7 +140,8 @@ void declare_strategy(CLI::App& command, RunOptions& o) {
   command
       .add_option("--strategy", o.strategy,
                   "comma-separated: sequential, overlapped, chunked:N, two-batch, each with "
-                  "+defer-dw for weight gradients after the combine they would delay; or all")
+                  "+defer-dw for weight gradients after the combine they would delay; all; "
+                  "auto: the model's choice")
       ->group("Back end");
   command.add_option("--direction", o.direction, "forward, backward (after an untimed forward) or step (both)")
       ->group("Back end");
@@ -185,11 +202,7 @@ RunConfig resolve(const RunOptions& o) {
   require(o.exchange == "auto" || o.exchange == "mpi" || o.exchange == "nccl", "--exchange", o.exchange,
           "wanted auto, mpi or nccl");
   config.direction = schedule::parse_direction(o.direction, "--direction");
-  config.strategies = o.strategy == "all" ? all_strategies(config.gradients()) : split(o.strategy, ',');
-  for (const std::string& strategy : config.strategies) {
-    require(!schedule::parse_strategy(strategy).defer_dw || config.gradients(), "--strategy", strategy,
-            "wanted --direction backward or step with it: a forward pass has no weight gradients");
-  }
+  resolve_strategies(o, config);
   config.mpi.algorithm = o.algorithm;
   require(o.algorithm == "windowed" || o.algorithm == "ialltoallv", "--exchange-algorithm", o.algorithm,
           "wanted windowed or ialltoallv");

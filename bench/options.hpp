@@ -79,6 +79,7 @@ struct RunConfig {
   int topk = 0;
   std::vector<std::string> strategies;
   schedule::Direction direction = schedule::Direction::forward;
+  bool choose_strategy = false;  // `auto`: one more, the model's choice
   exchange::MpiOptions mpi;
   [[nodiscard]] bool gradients() const { return direction != schedule::Direction::forward; }
 };

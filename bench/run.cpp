@@ -9,6 +9,7 @@
 
 #include "bench/backend.hpp"
 #include "bench/calibrate.hpp"
+#include "bench/choice.hpp"
 #include "bench/commands.hpp"
 #include "bench/job.hpp"
 #include "bench/launches.hpp"
@@ -72,12 +73,20 @@ void require_memory(const mpi::Communicator& communicator, const Job& job, const
 
 std::vector<schedule::Schedule> build_schedules(const Job& job) {
   std::vector<schedule::Schedule> schedules;
-  for (const std::string& name : job.config.strategies) {
-    const schedule::Strategy strategy = schedule::parse_strategy(name);
-    const plan::Plan plan = plan::make_plan(job.routing, job.placement, job.topology, strategy.chunks);
-    schedules.push_back(schedule::build(strategy, plan, job.config.shape, job.config.direction));
-  }
+  for (const std::string& name : job.config.strategies) schedules.push_back(build_schedule(job, name));
   return schedules;
+}
+
+/// Adds what `--strategy auto` chooses, unless it is there already. @pre collective
+std::optional<measure::Choice> add_choice(std::vector<schedule::Schedule>& schedules, const Job& job,
+                                          const cost::Machine& machine, const mpi::Communicator& communicator) {
+  if (!job.config.choose_strategy) return std::nullopt;
+  measure::Choice choice = choose_strategy(job, machine, communicator);
+  const bool known = std::any_of(schedules.begin(), schedules.end(), [&](const schedule::Schedule& schedule) {
+    return schedule.strategy == choice.strategy;
+  });
+  if (!known) schedules.push_back(build_schedule(job, choice.strategy));
+  return choice;
 }
 
 int max_chunks(const std::vector<schedule::Schedule>& schedules) {
@@ -112,11 +121,12 @@ std::vector<measure::CheckResult> check_results(layer::Layer& layer, const std::
   return results;
 }
 
-measure::Report measure_job(const RunOptions& options, const Job& job, const std::vector<schedule::Schedule>& schedules,
+measure::Report measure_job(const RunOptions& options, const Job& job, std::vector<schedule::Schedule> schedules,
                             const mpi::Communicator& communicator, device::Device& device, exchange::Exchange& exchange,
                             const std::vector<std::string>& hosts) {
   const mpi::ClockSync clock(communicator);
   const cost::Machine machine = constants(options, job, communicator, device, exchange, clock);
+  std::optional<measure::Choice> choice = add_choice(schedules, job, machine, communicator);
   layer::Layer layer(device, exchange,
                      {job.routing, job.placement, job.topology, job.config.shape, options.seed, communicator.rank(),
                       max_chunks(schedules), job.config.gradients()});
@@ -125,6 +135,7 @@ measure::Report measure_job(const RunOptions& options, const Job& job, const std
       take_samples(layer, schedules, communicator, clock, {options.warmup, options.iterations, options.time_limit_s});
   const std::vector<measure::CheckResult> checks = check_results(layer, schedules, communicator, options.check);
   measure::Report report;
+  report.choice = std::move(choice);
   report.config = values_of(options, job.routing);
   if (!options.cluster.empty()) report.notes.push_back("predicted with the cluster file of " + machine.origin);
   report.clock_source = clock.source();
@@ -180,7 +191,8 @@ core::ExitCode run_job(const RunOptions& options, const Invocation& invocation, 
   });
   const Backend backend = make_backend(options, job.config, communicator);
   const std::vector<schedule::Schedule> schedules = build_schedules(job);
-  require_memory(communicator, job, *backend.device, max_chunks(schedules));
+  require_memory(communicator, job, *backend.device,
+                 job.config.choose_strategy ? schedule::kMostChunks : max_chunks(schedules));
   const std::vector<std::string> hosts = communicator.gather_all(mpi::host_name());
   measure::Report report =
       measure_job(options, job, schedules, communicator, *backend.device, *backend.exchange, hosts);

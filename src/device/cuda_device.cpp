@@ -5,6 +5,7 @@
 
 #include "cuda/error.hpp"
 #include "cuda/gpu.hpp"
+#include "cuda/nvtx.hpp"
 #include "device/cuda_clock.hpp"
 #include "device/cuda_gemm.hpp"
 #include "device/cuda_staging.hpp"
@@ -44,6 +45,8 @@ class CudaDevice final : public Device {
         clock_(compute_.get()),
         gemm_(compute_.get(), options.gemm_sms) {
     keep_pool_memory(options.ordinal);
+    cuda::name_stream(compute_.get(), "compute");
+    cuda::name_stream(comm_.get(), "comm");
   }
 
   [[nodiscard]] std::string_view name() const override { return "cuda"; }
@@ -77,6 +80,9 @@ class CudaDevice final : public Device {
     clock_.anchor();
   }
   [[nodiscard]] double time_us(const Event& event) const override { return clock_.time_us(raw(event)); }
+
+  void begin_step(const std::string& name) override { cuda::begin_range(name); }
+  void end_step() noexcept override { cuda::end_range(); }
 
   void copy(Stream& stream, void* to, const void* from, std::int64_t size_bytes) override;
   void fill(Stream& stream, void* to, int byte, std::int64_t size_bytes) override {

@@ -89,6 +89,10 @@ class Device {
   /// Time an event was reached, in core::now_us() microseconds. @pre it was reached.
   [[nodiscard]] virtual double time_us(const Event& event) const = 0;
 
+  /// Names what the host enqueues between the two, for a profiler; nothing where there is none. Use NamedStep.
+  virtual void begin_step(const std::string& /*name*/) {}
+  virtual void end_step() noexcept {}
+
   /// Copies between host and device memory in stream order. Host memory must stay until the stream has passed.
   virtual void copy(Stream& stream, void* to, const void* from, std::int64_t size_bytes) = 0;
   virtual void fill(Stream& stream, void* to, int byte, std::int64_t size_bytes) = 0;
@@ -103,6 +107,18 @@ class Device {
   virtual void launch(Stream& stream, const kernels::SwigluGradArgs& args) = 0;
   virtual void launch(Stream& stream, const kernels::GateGradArgs& args) = 0;
   virtual void launch(Stream& stream, const kernels::WeightGradArgs& args) = 0;
+};
+
+/// Gives what is enqueued while it lives the name of a step.
+class NamedStep {
+ public:
+  NamedStep(Device& device, const std::string& name) : device_(device) { device.begin_step(name); }
+  ~NamedStep() { device_.end_step(); }
+  NamedStep(const NamedStep&) = delete;
+  NamedStep& operator=(const NamedStep&) = delete;
+
+ private:
+  Device& device_;
 };
 
 /// @param threads GEMM threads of the whole process, the last device made deciding; 0: the cores this process may run

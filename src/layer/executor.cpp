@@ -52,6 +52,7 @@ std::vector<schedule::Span> Executor::run(const schedule::Schedule& schedule, Ph
 void Executor::issue(const schedule::Schedule& schedule, const schedule::Operation& op, Phase phase,
                      schedule::Span& span) {
   device::Device& device = layer_.device();
+  const device::NamedStep named(device, op.name);
   const bool on_host = op.lane == schedule::Lane::host;
   device::Stream& stream = op.lane == schedule::Lane::comm ? device.comm_stream() : device.compute_stream();
   for (const int wait : op.waits) {

@@ -117,6 +117,19 @@ inline double error_percent(double predicted, double measured) {
   return 100.0 * (predicted - measured) / measured;
 }
 
+/// A strategy that `--strategy auto` weighed: what the model says of it. Microseconds.
+struct Candidate {
+  std::string strategy;
+  double predicted_us = 0;  // iteration time
+  double compute_us = 0;    // of it, the compute stream of the rank that computes longest; the rest is exposed
+};
+
+/// What `--strategy auto` chose, and from what.
+struct Choice {
+  std::string strategy;               // of the row that ran it
+  std::vector<Candidate> candidates;  // shortest predicted time first
+};
+
 /// A named value of a report, with its type kept for JSON.
 using Value = std::variant<std::string, std::int64_t, double, bool>;
 using Values = std::vector<std::pair<std::string, Value>>;
@@ -132,6 +145,7 @@ struct Report {
   std::uint64_t routing_hash = 0;
   std::vector<std::string> notes;  // what the reader should know, one sentence each
   std::vector<Row> rows;
+  std::optional<Choice> choice{};  // null unless `auto` was asked for
 };
 
 }  // namespace ep::measure

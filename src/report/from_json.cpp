@@ -183,6 +183,19 @@ Row read_row(const Json& json) {
   return row;
 }
 
+/// Reports from before there was a choice have none.
+std::optional<measure::Choice> read_choice(const Json& report) {
+  const auto found = report.find("choice");
+  if (found == report.end() || found->is_null()) return std::nullopt;
+  measure::Choice choice;
+  found->at("strategy").get_to(choice.strategy);
+  choice.candidates = list<measure::Candidate>(found->at("candidates"), [](const Json& candidate) {
+    return measure::Candidate{candidate.at("strategy"), number(candidate.at("predicted_us")),
+                              number(candidate.at("compute_us"))};
+  });
+  return choice;
+}
+
 measure::Report read_report(const Json& json) {
   measure::Report report;
   json.at("emulated").get_to(report.emulated);
@@ -192,6 +205,7 @@ measure::Report read_report(const Json& json) {
   if (!clock.at("source").is_null()) clock.at("source").get_to(report.clock_source);
   report.clock_uncertainty_us = number(clock.at("uncertainty_us"));
   report.rows = list<Row>(json.at("rows"), read_row);
+  report.choice = read_choice(json);
   json.at("notes").get_to(report.notes);
   return report;
 }

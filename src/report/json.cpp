@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "report/report.hpp"
+#include "report/totals.hpp"
 
 namespace ep::report {
 namespace {
@@ -178,6 +179,20 @@ Json row_json(const Row& row) {
   return json;
 }
 
+Json choice_json(const measure::Report& report) {
+  if (!report.choice) return nullptr;
+  Json candidates = Json::array();
+  for (const measure::Candidate& candidate : report.choice->candidates)
+    candidates.push_back({{"strategy", candidate.strategy},
+                          {"predicted_us", time_us(candidate.predicted_us)},
+                          {"compute_us", time_us(candidate.compute_us)}});
+  const auto result = choice_result(report);
+  return {{"strategy", report.choice->strategy},
+          {"candidates", std::move(candidates)},
+          {"fastest_measured", result ? Json(result->fastest->strategy) : Json(nullptr)},
+          {"above_fastest_percent", result ? ratio(result->above_percent()) : Json(nullptr)}};
+}
+
 }  // namespace
 
 std::string json(const measure::Report& report) {
@@ -189,6 +204,7 @@ std::string json(const measure::Report& report) {
                        {"uncertainty_us", clocked ? time_us(report.clock_uncertainty_us) : Json(nullptr)}};
   document["rows"] = Json::array();
   for (const Row& row : report.rows) document["rows"].push_back(row_json(row));
+  document["choice"] = choice_json(report);
   document["notes"] = report.notes;
   return document.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }

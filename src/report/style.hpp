@@ -78,4 +78,7 @@ std::string strategy_section(const measure::Row& row, const Style& style, double
 /// Empty for a single row.
 std::string comparison_section(const measure::Report& report, const Style& style);
 
+/// Empty unless the model chose a strategy.
+std::string choice_section(const measure::Report& report, const Style& style);
+
 }  // namespace ep::report

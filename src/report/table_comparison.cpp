@@ -1,5 +1,6 @@
 #include "report/style.hpp"
 #include "report/text_table.hpp"
+#include "report/totals.hpp"
 
 namespace ep::report {
 namespace {
@@ -34,20 +35,31 @@ double noise_of(const Row& row, const Row& base) {
       {0.02, launch_spread(row).value_or(0), launch_spread(base).value_or(0), half_interval(row), half_interval(base)});
 }
 
+/// Compute time beside communication over compute time alone, by the cost model; null for one rank.
+std::optional<double> predicted_interference(const Row& row) {
+  double beside_us = 0;
+  double alone_us = 0;
+  for (const measure::StepResult& step : row.steps) {
+    if (step.stream != "compute") continue;
+    beside_us += step.predicted_us;
+    alone_us += step.predicted_alone_us;
+  }
+  return row.ranks > 1 && alone_us > 0 ? std::optional(beside_us / alone_us) : std::nullopt;
+}
+
 /// Why overlapping this row brought nothing, from what was measured.
 std::string reason(const Row& row, const Row& base, const Style& style) {
   const double interference = row.compute_interference.value_or(1);
-  if (interference >= 1.05 && row.device == "cpu" && row.nodes == 1)
-    return fmt::format(
-        "compute ran {:.2f} times as long while communication ran beside it: between cpu ranks of one node moving the "
-        "bytes is itself compute, on the same cores and memory",
-        interference);
   if (interference >= 1.05)
-    return fmt::format(
-        "compute ran {:.2f} times as long while communication ran beside it: they share what they run on",
-        interference);
+    return fmt::format("compute ran {:.2f} times as long while communication ran beside it (predicted {}): {}",
+                       interference, fixed_or_dash(predicted_interference(row), 2),
+                       row.device == "cpu" && row.nodes == 1
+                           ? "between cpu ranks of one node moving the bytes is itself compute, on the same cores and "
+                             "memory"
+                           : "they share what they run on");
   if (const double share = comm_us(base) / base.median_us; share < 0.05)
     return fmt::format("communication is only {:.1f}% of the time, so there is little to hide", 100 * share);
+  if (row.exposed_us && *row.exposed_us <= 0) return "communication was hidden, but its steps took longer in all";
   if (row.exposed_us)
     return fmt::format("{} {} of communication stay exposed: the compute beside it is too short or not independent",
                        style.time(*row.exposed_us), style.unit());
@@ -71,12 +83,39 @@ bool one_direction(const measure::Report& report) {
 
 }  // namespace
 
+/// What `auto` chose, why, and how far that was from the best of what was measured.
+std::string choice_section(const measure::Report& report, const Style& style) {
+  constexpr std::size_t kShown = 5;
+  if (!report.choice || report.choice->candidates.empty()) return "";
+  const auto& candidates = report.choice->candidates;
+  TextTable table("lrrr");
+  table.add({"candidate", "predicted", "compute", "exposed"});
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
+    const measure::Candidate& candidate = candidates[i];
+    if (i < kShown || candidate.strategy == "sequential")
+      table.add({candidate.strategy, style.time(candidate.predicted_us), style.time(candidate.compute_us),
+                 style.time(candidate.predicted_us - candidate.compute_us)});
+  }
+  const std::string head = fmt::format(
+      "auto chose {}: the shortest predicted time of {} candidates (compute: of the rank that computes longest; "
+      "exposed: "
+      "the rest, communication and waiting that no compute hides; shown: the best {}, and sequential)",
+      report.choice->strategy, candidates.size(), std::min(kShown, candidates.size()));
+  const std::string text = "\n" + wrapped(head, "  ") + table.str(2);
+  const auto result = choice_result(report);
+  if (!result) return text;
+  if (result->chosen == result->fastest) return text + "  measured: it was the fastest of those measured too\n";
+  return text + fmt::format("  measured: {:.1f}% above {}, the fastest of those measured (noise {:.1f}%)\n",
+                            result->above_percent(), result->fastest->strategy,
+                            100 * noise_of(*result->chosen, *result->fastest));
+}
+
 std::string comparison_section(const measure::Report& report, const Style& style) {
   if (report.rows.size() < 2) return "";
   const bool named_direction = !one_direction(report);
-  TextTable table("lrrrrrrrr");
+  TextTable table("lrrrrrrrrr");
   table.add({"strategy", "median", "predicted", "error", "speed-up", "predicted speed-up", "exposed", "efficiency",
-             "interference"});
+             "interference", "predicted"});
   std::string notes;
   for (const Row& row : report.rows) {
     const Row& base = base_of(report, row);
@@ -87,13 +126,14 @@ std::string comparison_section(const measure::Report& report, const Style& style
                ratio_or_dash(base.predicted_us, row.predicted_us, true),
                style.time(trusted ? row.exposed_us : std::nullopt),
                fixed_or_dash(trusted ? row.overlap_efficiency : std::nullopt, 2),
-               fixed_or_dash(trusted ? row.compute_interference : std::nullopt, 2, "x")});
+               fixed_or_dash(trusted ? row.compute_interference : std::nullopt, 2, "x"),
+               fixed_or_dash(predicted_interference(row), 2, "x")});
     notes += no_gain_note(row, base, style);
   }
   return "\nstrategies compared (speed-up over the first; exposed: communication that no compute hid; efficiency: 1 "
          "all "
          "hidden,\n0 none, negative a loss; interference: compute time beside communication over compute time "
-         "alone)\n" +
+         "alone,\nmeasured and predicted)\n" +
          table.str(2) + notes;
 }
 

@@ -73,10 +73,11 @@ class Painter {
 
   void draw(const Row& row, double clock_uncertainty_us) {
     row_ = &row;
+    clock_uncertainty_us_ = clock_uncertainty_us;
     measured_ = measure::trusted(row) ? index_of(row.measured_spans) : SpanMap();
     predicted_ = index_of(row.predicted_spans);
     draw_half(kMeasured, measured_);
-    draw_lateness(clock_uncertainty_us);
+    draw_lateness();
     draw_half(kPredicted, predicted_);
     const double length = std::max(length_us(measured_), length_us(predicted_));
     offset_us_ += 1.05 * length;
@@ -110,6 +111,7 @@ class Painter {
                             offset_us_ + length_us(spans), Json::object()));
     for (const auto& [key, span] : spans) draw_span(process, span);
     for (const auto& [key, span] : spans) draw_waits(process, spans, span);
+    draw_absence(process, spans);
   }
 
   void draw_span(int process, const Span& span) {
@@ -136,23 +138,43 @@ class Painter {
     }
   }
 
+  /// Inside an exchange, the time until its last rank has begun it: lateness, and nothing that the link did. After the
+  /// arrows, which would else end at it.
+  void draw_absence(int process, const SpanMap& spans) {
+    std::map<int, const Span*> last;
+    for (const auto& [key, span] : spans) {
+      if (span.lane == schedule::Lane::compute) continue;
+      const Span*& latest = last[span.op];
+      if (latest == nullptr || span.start_us > latest->start_us) latest = &span;
+    }
+    const double least_us = process == kMeasured ? clock_uncertainty_us_ : 0;
+    for (const auto& [key, span] : spans) {
+      if (span.lane == schedule::Lane::compute) continue;
+      const double until_us = std::min(last.at(span.op)->start_us, span.end_us);
+      if (until_us - span.start_us <= least_us) continue;
+      events_.push_back(slice(fmt::format("waits for rank {}", last.at(span.op)->rank), process, thread_of(span),
+                              offset_us_ + span.start_us, offset_us_ + until_us, Json::object()));
+    }
+  }
+
   /// Time 0 is the earliest rank's start: what passes before a rank's first step is its lateness.
-  void draw_lateness(double clock_uncertainty_us) {
+  void draw_lateness() {
     std::map<int, Span> first;
     for (const auto& [key, span] : measured_) {
       const auto [entry, added] = first.emplace(span.rank, span);
       if (!added && span.start_us < entry->second.start_us) entry->second = span;
     }
     for (const auto& [rank, span] : first)
-      if (span.start_us > clock_uncertainty_us)
+      if (span.start_us > clock_uncertainty_us_)
         events_.push_back(slice("late", kMeasured, thread_of(span), offset_us_, offset_us_ + span.start_us,
-                                {{"lateness_us", span.start_us}, {"clock_uncertainty_us", clock_uncertainty_us}}));
+                                {{"lateness_us", span.start_us}, {"clock_uncertainty_us", clock_uncertainty_us_}}));
   }
 
   const Row* row_ = nullptr;
   SpanMap measured_;
   SpanMap predicted_;
   double offset_us_ = 0;
+  double clock_uncertainty_us_ = 0;
   int arrows_ = 0;
   std::set<std::pair<int, int>> named_;
   Json events_ = Json::array();

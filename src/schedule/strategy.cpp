@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include <fmt/format.h>
+
 #include "core/error.hpp"
 #include "core/parse.hpp"
 #include "schedule/recipe.hpp"
@@ -12,7 +14,6 @@ namespace {
 
 constexpr const Recipe* kRecipes[] = {&kSequential, &kOverlapped, &kChunked, &kTwoBatch};
 constexpr std::string_view kDeferDw = "+defer-dw";
-constexpr int kMostChunks = 16;
 
 /// The recipe whose name is all of `name` up to the chunks; null when there is none.
 const Recipe* find_recipe(std::string_view name) {
@@ -42,6 +43,18 @@ Strategy parse_strategy(std::string_view word) {
   throw core::InputError(
       "command line", "--strategy", word,
       "wanted sequential, overlapped, chunked:N (N from 1 to 16) or two-batch, each with or without +defer-dw");
+}
+
+std::vector<std::string> every_strategy(bool gradients) {
+  std::vector<std::string> names;
+  for (const Recipe* recipe : kRecipes) {
+    const bool counted = recipe->chunks == 0;
+    for (int chunks = 1; chunks <= (counted ? kMostChunks : 1); ++chunks) {
+      names.push_back(counted ? fmt::format("{}:{}", recipe->name, chunks) : std::string(recipe->name));
+      if (gradients && !recipe->serial) names.push_back(fmt::format("{}{}", names.back(), kDeferDw));
+    }
+  }
+  return names;
 }
 
 Schedule build(const Strategy& strategy, const plan::Plan& plan, const plan::LayerShape& shape, Direction direction) {

@@ -59,6 +59,8 @@ class Results(Folder):
                     self.assertGreater(row["predicted_us"], 0)
                     error = 100 * (row["predicted_us"] - row["median_us"]) / row["median_us"]
                     self.assertAlmostEqual(row["error_percent"], error, places=2)
+                    for figure in ("exposed_us", "overlap_efficiency", "compute_interference"):
+                        self.assertEqual(row[figure] is None, ranks == 1, figure)
 
     def test_every_direction(self):
         strategies = ["sequential", "overlapped+defer-dw", "chunked:3", "two-batch+defer-dw"]
@@ -112,6 +114,25 @@ class Results(Folder):
             self.assertEqual(len(row["launch_medians_us"]), 2)
             self.assertAlmostEqual(row["median_us"], sum(row["launch_medians_us"]) / 2, places=2)
             self.assertTrue(row["check"]["passed"])
+
+    def test_auto_measures_what_the_model_chooses(self):
+        report = self.report(SMALL + ["--strategy", "sequential,auto", "--launches", "2"])
+        choice = report["choice"]
+        predicted = [candidate["predicted_us"] for candidate in choice["candidates"]]
+        self.assertEqual(predicted, sorted(predicted))
+        names = {candidate["strategy"] for candidate in choice["candidates"]}
+        self.assertEqual(names, {"sequential", "overlapped", "two-batch"} | {f"chunked:{n}" for n in range(1, 17)})
+        self.assertEqual(choice["strategy"], choice["candidates"][0]["strategy"])
+        rows = {row["strategy"]: row["median_us"] for row in report["rows"]}
+        self.assertEqual(set(rows), {"sequential", choice["strategy"]})
+        if len(rows) > 1:
+            fastest = min(rows, key=rows.get)
+            self.assertEqual(choice["fastest_measured"], fastest)
+            above = 100 * (rows[choice["strategy"]] / rows[fastest] - 1)
+            self.assertAlmostEqual(choice["above_fastest_percent"], above, places=1)
+        alone = self.report(SMALL + ["--strategy", "auto"])
+        self.assertEqual([row["strategy"] for row in alone["rows"]], [alone["choice"]["strategy"]])
+        self.assertIsNone(alone["choice"]["fastest_measured"])
 
     def test_algorithms_dtypes_and_placements(self):
         for extra in (["--exchange-algorithm", "ialltoallv"], ["--dispatch-dtype", "fp32", "--combine-dtype", "fp32"],

@@ -30,7 +30,7 @@ std::vector<std::string> keys(const Json& object) {
 TEST(ReportJson, KeysComeInTheDocumentedOrder) {
   const Json document = parsed(sample_report());
   EXPECT_THAT(keys(document),
-              ElementsAre("schema_version", "emulated", "provenance", "config", "clock", "rows", "notes"));
+              ElementsAre("schema_version", "emulated", "provenance", "config", "clock", "rows", "choice", "notes"));
   const Json& row = document["rows"][0];
   EXPECT_THAT(keys(row), ElementsAre("status", "strategy", "direction", "device", "exchange", "algorithm", "ranks",
                                      "nodes", "tokens", "routing", "placement", "launches", "iterations", "converged",
@@ -42,6 +42,25 @@ TEST(ReportJson, KeysComeInTheDocumentedOrder) {
               ElementsAre("useful", "logical_rank", "logical_node", "wire_rank", "wire_node", "metadata"));
   EXPECT_THAT(keys(row["steps"][0]), ElementsAre("id", "name", "kind", "stream", "resource", "start_us", "measured_us",
                                                  "predicted_us", "predicted_alone_us", "bytes", "waits"));
+}
+
+TEST(ReportJson, ChoiceIsHeldAgainstTheFastestMeasured) {
+  measure::Report report = sample_report();
+  const Json choice = parsed(report)["choice"];
+  EXPECT_EQ(choice["strategy"], "sequential");
+  EXPECT_EQ(choice["candidates"][1]["predicted_us"], 56990.0);
+  EXPECT_EQ(choice["fastest_measured"], "overlapped");
+  EXPECT_NEAR(choice["above_fastest_percent"].get<double>(), 100 * (57830.4 / 57210.8 - 1), 1e-6);
+  report.rows[1].check.passed = false;  // what is wrong is not fast
+  EXPECT_TRUE(parsed(report)["choice"]["fastest_measured"].is_null());
+  report.choice.reset();
+  EXPECT_TRUE(parsed(report)["choice"].is_null());
+}
+
+TEST(ReportJson, ReportsFromBeforeThereWasAChoiceAreRead) {
+  Json document = parsed(sample_report());
+  document.erase("choice");
+  EXPECT_FALSE(from_json(document.dump(), "old").choice);
 }
 
 TEST(ReportJson, ValuesKeepTheirTypes) {

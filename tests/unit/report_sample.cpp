@@ -190,7 +190,8 @@ Row odd_row(const char* strategy, double median_us) {
   row.bottleneck = {.resource = "node egress", .rank = 1, .utilisation = 0.88, .step = "dispatch"};
   row.runner_up = {.resource = "compute", .rank = -1, .utilisation = 0.31, .step = ""};
   for (StepResult& step : row.steps) {
-    for (double StepResult::*time : {&StepResult::start_us, &StepResult::measured_us, &StepResult::predicted_us})
+    for (double StepResult::*time :
+         {&StepResult::start_us, &StepResult::measured_us, &StepResult::predicted_us, &StepResult::predicted_alone_us})
       step.*time /= 10;
   }
   row.per_rank.clear();
@@ -233,6 +234,8 @@ measure::Report sample_report() {
   report.routing_hash = 0x5b1c0de2a9f3377ULL;
   report.notes = {"two ranks share each core: expect more noise than with one rank a core"};
   report.rows = {sequential_row(), overlapped_row()};
+  report.choice = {.strategy = "sequential",
+                   .candidates = {{"sequential", 56739.9, 54430.0}, {"overlapped", 56990.0, 54500.0}}};
   return report;
 }
 
@@ -242,6 +245,7 @@ measure::Report odd_report() {
   report.clock_source = "ping-pong";
   report.clock_uncertainty_us = 14.6;
   report.notes.clear();
+  report.choice.reset();
   report.rows = {odd_row("sequential", 6120.4), odd_row("overlapped", 4890.1), odd_row("chunked:4", 4711.9),
                  odd_row("two-batch", 4650.0), odd_row("chunked:8", 0)};
   report.rows[2].check = {.passed = false, .max_relative_error = 0.87, .tokens_checked = 768};

@@ -117,6 +117,23 @@ TEST(Trace, LateRanksShowTheirLateness) {
   for (const Json& slice : events(report, "X")) EXPECT_NE(slice.at("name"), "late");
 }
 
+TEST(Trace, WaitingForTheLastRankShowsInsideTheExchange) {
+  measure::Report report = sample_report();
+  const auto slices = events(report, "X");
+  int waits = 0;
+  for (const Json& slice : slices) {
+    if (slice.at("name") != "waits for rank 1") continue;
+    ++waits;
+    EXPECT_EQ(slice.at("pid"), 1);
+    EXPECT_NEAR(slice.at("dur").get<double>(), slice.at("tid") == 1 ? 93.7 : 702, 1.4);  // all of the count exchange
+    // Around it lies the exchange that waits, listed before it.
+    EXPECT_THAT(slices_at(slices, thread_of(slice), slice.at("ts")), testing::SizeIs(2));
+  }
+  EXPECT_EQ(waits, 2 * 3);  // strategies x (counts, dispatch, combine), rank 0 alone
+  report.clock_uncertainty_us = 800;
+  for (const Json& slice : events(report, "X")) EXPECT_NE(slice.at("name"), "waits for rank 1");
+}
+
 TEST(Trace, WrongOrUncheckedResultsAreNotDrawn) {
   measure::Report report = sample_report();
   report.rows[0].check.passed = false;
