@@ -36,11 +36,16 @@ struct RunOptions {
   std::string window_in_node = "0x0";  // FRAGMENT[xIN_FLIGHT]; exchange::MpiOptions says why these
   std::string window_between_nodes = "63Kx1";
   int threads = 0;
+  std::string plan = "exchanged";
+  int nccl_ctas = 0;
+  bool register_buffers = false;
+  int gemm_sms = 0;
   // How it is measured.
   int warmup = 3;
   int iterations = 30;
   double time_limit_s = 10;
   int check = 16;
+  double timeout_s = 120;
   int launches = 1;
   // What it leaves.
   std::string json;
@@ -63,6 +68,7 @@ struct RunConfig {
   int topk = 0;
   std::vector<std::string> strategies;
   exchange::MpiOptions mpi;
+  bool counts_known = false;
 };
 RunConfig resolve(const RunOptions& options);
 

@@ -137,10 +137,14 @@ void add_ranks(measure::Row& row, const RowContext& context, const Samples& samp
   row.compute_interference = slowest->compute_interference;
 }
 
-void add_bytes(measure::Row& row, const Job& job, const plan::Plan& plan) {
+void add_bytes(measure::Row& row, const Job& job, const plan::Plan& plan, const schedule::Schedule& schedule) {
   const plan::LayerShape& shape = job.config.shape;
   row.dispatch_bytes = plan::count_bytes(plan, shape.hidden, shape.dispatch_dtype);
   row.combine_bytes = plan::count_bytes(plan, shape.hidden, shape.combine_dtype);
+  const bool counts_travel = std::any_of(schedule.ops.begin(), schedule.ops.end(), [](const schedule::Operation& op) {
+    return op.kind == schedule::OpKind::exchange_counts;
+  });
+  if (!counts_travel) return;
   // Every rank tells every other one a padded row of counts for each chunk; combine needs none.
   row.dispatch_bytes.metadata = std::int64_t{row.ranks} * (row.ranks - 1) * std::ssize(plan.chunks) *
                                 plan.placement.max_local() * std::int64_t{sizeof(std::int32_t)};
@@ -182,7 +186,7 @@ measure::Row make_row(const RowContext& context, const schedule::Schedule& sched
   add_bottlenecks(row, schedule, prediction);
   row.suspects = find_suspects(context, schedule, samples, prediction);
   add_ranks(row, context, samples, measured);
-  add_bytes(row, job, plan);
+  add_bytes(row, job, plan, schedule);
   return row;
 }
 

@@ -1,10 +1,10 @@
 #include <algorithm>
+#include <exception>
 #include <memory>
+#include <mutex>
 #include <numeric>
-#include <unistd.h>
 
 #include <fmt/format.h>
-#include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
 #include "bench/backend.hpp"
@@ -15,7 +15,10 @@
 #include "bench/provenance.hpp"
 #include "bench/rows.hpp"
 #include "bench/sampler.hpp"
+#include "bench/under_mpi.hpp"
+#include "bench/watchdog.hpp"
 #include "calibration/calibrate.hpp"
+#include "core/step.hpp"
 #include "layer/reference.hpp"
 #include "mpi/agreement.hpp"
 #include "mpi/clock_sync.hpp"
@@ -26,13 +29,6 @@
 namespace ep::bench {
 
 namespace {
-
-/// Progress goes to a terminal only: a log file wants the result.
-void set_up_progress(int rank) {
-  spdlog::set_default_logger(spdlog::stderr_color_mt("epbench"));
-  spdlog::set_pattern("epbench: %v");
-  spdlog::set_level(rank == 0 && isatty(STDERR_FILENO) == 1 ? spdlog::level::info : spdlog::level::warn);
-}
 
 /// What this rank's buffers take, and what it needs beside them at most: two copies of its tokens on their way to the
 /// device. Throws InputError when sizes overflow.
@@ -72,7 +68,8 @@ std::vector<schedule::Schedule> build_schedules(const Job& job) {
   std::vector<schedule::Schedule> schedules;
   for (const std::string& name : job.config.strategies) {
     const schedule::Strategy strategy = schedule::parse_strategy(name);
-    const plan::Plan plan = plan::make_plan(job.routing, job.placement, job.topology, strategy.chunks);
+    plan::Plan plan = plan::make_plan(job.routing, job.placement, job.topology, strategy.chunks);
+    plan.counts_known = job.config.counts_known;
     schedules.push_back(schedule::build(strategy, plan, job.config.shape));
   }
   return schedules;
@@ -109,39 +106,6 @@ std::vector<measure::CheckResult> check_results(layer::Layer& layer, const std::
   return results;
 }
 
-measure::Report measure_job(const RunOptions& options, const Job& job, const std::vector<schedule::Schedule>& schedules,
-                            const mpi::Communicator& communicator, device::Device& device, exchange::Exchange& exchange,
-                            const std::vector<std::string>& hosts) {
-  spdlog::info("calibrating links, kernels and GEMMs");
-  const mpi::ClockSync clock(communicator);
-  const cost::Machine machine = calibration::calibrate(
-      device, exchange, communicator, clock,
-      {job.placement, job.topology, job.config.shape, job.routing.topk, job.routing.tokens, options.seed});
-  layer::Layer layer(device, exchange,
-                     {job.routing, job.placement, job.topology, job.config.shape, options.seed, communicator.rank(),
-                      max_chunks(schedules)});
-  spdlog::info("measuring {} strategies, at most {} s", schedules.size(), options.time_limit_s);
-  const std::vector<Samples> samples =
-      take_samples(layer, schedules, communicator, clock, {options.warmup, options.iterations, options.time_limit_s});
-  const std::vector<measure::CheckResult> checks = check_results(layer, schedules, communicator, options.check);
-  measure::Report report;
-  report.config = values_of(options, job.routing);
-  report.clock_source = clock.source();
-  report.skew = routing::skew_of(job.routing, job.placement.expert_ranks(), communicator.size());
-  report.routing_hash = routing::hash(job.routing);
-  for (std::size_t i = 0; i < schedules.size(); ++i) {
-    report.clock_uncertainty_us = std::max(report.clock_uncertainty_us, samples[i].clock_uncertainty_us);
-    report.rows.push_back(make_row({job, machine, device, exchange, hosts}, schedules[i], samples[i]));
-    report.rows.back().check = checks[i];
-  }
-  return report;
-}
-
-bool all_trusted(const measure::Report& report) {
-  return std::all_of(report.rows.begin(), report.rows.end(),
-                     [](const measure::Row& row) { return measure::trusted(row); });
-}
-
 /// Files that a report goes to, by rank 0.
 std::vector<std::string> output_paths(const RunOptions& options) {
   std::vector<std::string> paths;
@@ -151,13 +115,74 @@ std::vector<std::string> output_paths(const RunOptions& options) {
   return paths;
 }
 
+void write_files(const RunOptions& options, const measure::Report& report) {
+  if (!options.json.empty()) report::write_file(options.json, report::json(report));
+  if (!options.csv.empty()) report::write_file(options.csv, report::csv(report));
+  if (!options.trace.empty()) report::write_file(options.trace, report::trace(report));
+}
+
 void write_outputs(const RunOptions& options, const measure::Report& report) {
   const std::vector<std::string> paths = output_paths(options);
   const bool taken = std::find(paths.begin(), paths.end(), "-") != paths.end();  // standard output holds a document
   fmt::print(taken ? stderr : stdout, "{}", report::table(report));
-  if (!options.json.empty()) report::write_file(options.json, report::json(report));
-  if (!options.csv.empty()) report::write_file(options.csv, report::csv(report));
-  if (!options.trace.empty()) report::write_file(options.trace, report::trace(report));
+  write_files(options, report);
+}
+
+/// A row for each schedule that has samples.
+std::vector<measure::Row> make_rows(const RowContext& context, const std::vector<schedule::Schedule>& schedules,
+                                    const std::vector<Samples>& samples,
+                                    const std::vector<measure::CheckResult>& checks) {
+  std::vector<measure::Row> rows;
+  for (std::size_t i = 0; i < samples.size(); ++i) {
+    if (samples[i].iterations.empty()) continue;
+    rows.push_back(make_row(context, schedules[i], samples[i]));
+    rows.back().check = checks[i];
+  }
+  return rows;
+}
+
+/// Fills `report`, of which everything but the measurements is there. What has been measured when the job ends before
+/// its time goes into the files. @pre collective
+void measure_job(const RunOptions& options, const Job& job, const std::vector<schedule::Schedule>& schedules,
+                 const mpi::Communicator& communicator, const Backend& backend, const std::vector<std::string>& hosts,
+                 Watchdog& watchdog, measure::Report& report) {
+  spdlog::info("calibrating links, kernels and GEMMs");
+  const mpi::ClockSync clock(communicator);
+  report.clock_source = clock.source();
+  const cost::Machine machine = calibration::calibrate(
+      *backend.device, *backend.exchange, communicator, clock,
+      {job.placement, job.topology, job.config.shape, job.routing.topk, job.routing.tokens, options.seed});
+  layer::Layer layer(*backend.device, *backend.exchange,
+                     {job.routing, job.placement, job.topology, job.config.shape, options.seed, communicator.rank(),
+                      max_chunks(schedules), job.config.counts_known});
+  const RowContext context{job, machine, *backend.device, *backend.exchange, hosts};
+  SampleSet samples;
+  // A token a rank, so that rows of a job that ends early have been checked too.
+  std::vector<measure::CheckResult> checks = check_results(layer, schedules, communicator, 1);
+  const auto add_rows = [&] {
+    report.rows = make_rows(context, schedules, samples.of_schedule, checks);
+    for (const Samples& one : samples.of_schedule)
+      report.clock_uncertainty_us = std::max(report.clock_uncertainty_us, one.clock_uncertainty_us);
+  };
+  const EarlyEnd early_end(watchdog, [&](const std::string& why) {
+    const std::lock_guard lock(samples.mutex);
+    add_rows();
+    report.notes.push_back(fmt::format("{} ended the job early: the rows hold what was measured until then", why));
+    write_files(options, report);
+  });
+  spdlog::info("measuring {} strategies, at most {} s", schedules.size(), options.time_limit_s);
+  take_samples(layer, schedules, communicator, clock, {options.warmup, options.iterations, options.time_limit_s},
+               samples);
+  std::vector<measure::CheckResult> final_checks = check_results(layer, schedules, communicator, options.check);
+  const std::lock_guard lock(samples.mutex);
+  checks = std::move(final_checks);
+  report.notes = tuning_notes(options, *backend.exchange);
+  add_rows();
+}
+
+bool all_trusted(const measure::Report& report) {
+  return std::all_of(report.rows.begin(), report.rows.end(),
+                     [](const measure::Row& row) { return measure::trusted(row); });
 }
 
 core::ExitCode run_job(const RunOptions& options, const Invocation& invocation, const mpi::Communicator& communicator) {
@@ -167,15 +192,29 @@ core::ExitCode run_job(const RunOptions& options, const Invocation& invocation, 
     if (communicator.rank() != 0 || child) return;
     for (const std::string& path : output_paths(options)) report::require_writable(path);
   });
-  const Backend backend = make_backend(options, job.config, communicator);
+  const std::vector<std::string> hosts = communicator.gather_all(mpi::host_name());
+  Backend backend;  // outlives the watchdog, which looks at its exchange
+  Watchdog watchdog(communicator, hosts[static_cast<std::size_t>(communicator.rank())], options.timeout_s);
+  backend = make_backend(options, job.config, communicator);
+  watchdog.watch(backend.exchange.get());
   const std::vector<schedule::Schedule> schedules = build_schedules(job);
   require_memory(communicator, job, *backend.device, max_chunks(schedules));
-  const std::vector<std::string> hosts = communicator.gather_all(mpi::host_name());
-  measure::Report report =
-      measure_job(options, job, schedules, communicator, *backend.device, *backend.exchange, hosts);
+  measure::Report report;
   report.emulated = backend.emulated;
   report.provenance = provenance(communicator, job, hosts, invocation.arguments());
   report.provenance.emplace_back("device", backend.device->description());
+  report.config = values_of(options, job.routing);
+  report.skew = routing::skew_of(job.routing, job.placement.expert_ranks(), communicator.size());
+  report.routing_hash = routing::hash(job.routing);
+  try {
+    measure_job(options, job, schedules, communicator, backend, hosts, watchdog, report);
+  } catch (const mpi::SharedError&) {
+    throw;
+  } catch (...) {
+    // Here, since the back end's end would wait for exchanges that the others will never finish.
+    abort_job(communicator, std::current_exception());
+  }
+  core::enter_step("end", "writing the report");
   if (communicator.rank() == 0) {
     if (child) {
       report::write_file(child->report_path, report::json(report));
@@ -184,32 +223,6 @@ core::ExitCode run_job(const RunOptions& options, const Invocation& invocation, 
     }
   }
   return all_trusted(report) ? core::ExitCode::ok : core::ExitCode::wrong_data;
-}
-
-/// Runs `body` under MPI. An error that all ranks share is printed once and ends them in order; one rank's own error is
-/// printed with its name and aborts the job, since the others are waiting for it.
-template <class Body>
-core::ExitCode under_mpi(Invocation& invocation, Body body) {
-  mpi::Environment environment(invocation.argc, invocation.argv);
-  const mpi::Communicator communicator = mpi::Communicator::world();
-  set_up_progress(communicator.rank());
-  const auto abort = [&](core::ExitCode code, const char* what) {
-    fmt::print(stderr, "epbench: rank {} on {}: {}\n", communicator.rank(), mpi::host_name(), what);
-    mpi::abort(code);
-  };
-  try {
-    return body(communicator);
-  } catch (const mpi::SharedError& error) {
-    if (communicator.rank() == 0) fmt::print(stderr, "epbench: {}\n", error.what());
-    return error.code();
-  } catch (const core::Error& error) {
-    abort(error.code(), error.what());
-  } catch (const std::bad_alloc&) {
-    abort(core::ExitCode::unsupported, "out of memory");
-  } catch (const std::exception& error) {
-    abort(core::ExitCode::internal, error.what());
-  }
-  return core::ExitCode::internal;
 }
 
 core::ExitCode run(const RunOptions& options, Invocation& invocation) {
@@ -233,18 +246,6 @@ void add_run(CLI::App& app, Invocation& invocation) {
   const auto options = std::make_shared<RunOptions>();
   declare(*command, *options);
   command->callback([options, &invocation] { invocation.exit_code = run(*options, invocation); });
-}
-
-core::ExitCode report_usage_error(Invocation& invocation, const core::Error& error) {
-  if (!launched_by_mpi()) {
-    fmt::print(stderr, "epbench: {}\n", error.what());
-    return error.code();
-  }
-  // The other ranks' first step is the same agreement (make_job).
-  return under_mpi(invocation, [&](const mpi::Communicator& communicator) {
-    mpi::all_or_none(communicator, [&] { throw core::Error(error); });
-    return error.code();
-  });
 }
 
 }  // namespace ep::bench

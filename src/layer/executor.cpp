@@ -1,6 +1,7 @@
 #include "layer/executor.hpp"
 
 #include "core/clock.hpp"
+#include "core/step.hpp"
 
 namespace ep::layer {
 
@@ -30,6 +31,7 @@ std::vector<schedule::Span> Executor::run(const schedule::Schedule& schedule, Ph
     spans.push_back({layer_.input().rank, op.lane, op.id, 0, 0});
     issue(schedule, op, phase, spans.back());
   }
+  core::enter_step("waiting for the device");
   device.synchronize();
   for (schedule::Span& span : spans) {
     if (span.lane == schedule::Lane::host) continue;
@@ -42,6 +44,7 @@ std::vector<schedule::Span> Executor::run(const schedule::Schedule& schedule, Ph
 
 void Executor::issue(const schedule::Schedule& schedule, const schedule::Operation& op, Phase phase,
                      schedule::Span& span) {
+  core::enter_step(schedule.strategy, op.name);
   device::Device& device = layer_.device();
   const bool on_host = op.lane == schedule::Lane::host;
   device::Stream& stream = op.lane == schedule::Lane::comm ? device.comm_stream() : device.compute_stream();

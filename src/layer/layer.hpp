@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <map>
 #include <vector>
 
 #include "device/device.hpp"
@@ -21,6 +22,7 @@ struct LayerInput {
   std::uint64_t seed = 0;
   int rank = 0;
   int max_chunks = 1;
+  bool counts_known = false;  // from the plan: schedules need not exchange counts
 };
 
 /// One rank's mixture-of-experts layer: real weights and tokens in device memory, and what each kind of operation does
@@ -66,6 +68,7 @@ class Layer {
   void reduce(const ChunkRows& rows, device::Stream& stream);
   void shared(int part, int parts, device::Stream& stream);
   void exchange_counts();
+  std::vector<ChunkRows> plan_chunks(int chunks) const;
 
   device::Device& device_;
   exchange::Exchange& exchange_;
@@ -75,6 +78,7 @@ class Layer {
   BufferSizes sizes_;
   Buffers buffers_;
   std::vector<ChunkRows> chunks_;
+  std::map<int, std::vector<ChunkRows>> planned_;  // by number of chunks, where counts are known
 };
 
 }  // namespace ep::layer

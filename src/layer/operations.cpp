@@ -115,7 +115,7 @@ void Layer::pack(const ChunkRows& rows, device::Stream& stream) {
 void Layer::dispatch(const ChunkRows& rows, device::Stream& stream) {
   const std::int64_t row = plan::row_bytes(input_.shape.hidden, input_.shape.dispatch_dtype);
   exchange_.all_to_all(stream, {at(buffers_.send, rows.send_base, row), at(buffers_.recv, rows.recv_base, row),
-                                rows.send_rows, rows.send_offsets, rows.recv_rows, rows.recv_offsets, row});
+                                rows.send_rows, rows.send_offsets, rows.recv_rows, rows.recv_offsets, row, "dispatch"});
 }
 
 void Layer::regroup(const ChunkRows& rows, int chunk, device::Stream& stream) {
@@ -180,7 +180,7 @@ void Layer::combine(const ChunkRows& rows, device::Stream& stream) {
   const std::int64_t row = plan::row_bytes(input_.shape.hidden, input_.shape.combine_dtype);
   exchange_.all_to_all(stream,
                        {at(buffers_.combine_send, rows.recv_base, row), at(buffers_.combine_recv, rows.send_base, row),
-                        rows.recv_rows, rows.recv_offsets, rows.send_rows, rows.send_offsets, row});
+                        rows.recv_rows, rows.recv_offsets, rows.send_rows, rows.send_offsets, row, "combine"});
 }
 
 void Layer::reduce(const ChunkRows& rows, device::Stream& stream) {

@@ -7,6 +7,8 @@
 
 #include <fmt/format.h>
 
+#include "core/step.hpp"
+
 namespace ep::layer {
 
 namespace {
@@ -120,6 +122,7 @@ Verdict check(Layer& layer, int sample) {
   Reference reference(layer);
   std::vector<float> x(hidden);
   for (const std::int64_t token : spread(static_cast<std::int64_t>(output.size() / hidden), sample)) {
+    core::enter_step("checking results");
     fill_token(layer.values(), first + token, x);
     std::vector<double> wanted(hidden, 0.0);
     const auto experts = in.routing.experts_of(first + token);
