@@ -1,7 +1,10 @@
 #include "bench/backend.hpp"
 
 #include <algorithm>
+#include <limits>
+#include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <fmt/format.h>
@@ -56,6 +59,17 @@ void say(const mpi::Communicator& communicator, const std::string& line) {
   if (communicator.rank() == 0) fmt::print(stderr, "note: {}\n", line);
 }
 
+/// Throws Error (unsupported) when a flag is for something that this run does not use.
+void require_used(const RunOptions& options, bool cuda, bool nccl) {
+  const auto require = [](bool holds, std::string_view flag, std::string_view why) {
+    if (!holds) throw core::Error(core::ExitCode::unsupported, fmt::format("{}: {}", flag, why));
+  };
+  require(nccl || options.nccl_ctas == 0, "--nccl-ctas", "this run does not exchange with NCCL, whose SMs it sets");
+  require(nccl || !options.register_buffers, "--register",
+          "this run does not exchange with NCCL, which would register");
+  require(cuda || options.gemm_sms == 0, "--gemm-sms", "this run computes on the cpu, which has no SMs");
+}
+
 Backend make_cpu_backend(const RunOptions& options, const RunConfig& config, const mpi::Communicator& communicator) {
   Backend backend;
   backend.device = device::make_cpu_device(options.threads > 0 ? options.threads : default_threads(communicator));
@@ -63,6 +77,7 @@ Backend make_cpu_backend(const RunOptions& options, const RunConfig& config, con
   mpi::all_or_none(communicator, [&] {
     if (options.exchange == "nccl")
       throw core::InputError("command line", "--exchange", "nccl", "it moves GPU memory; the cpu device needs mpi");
+    require_used(options, false, false);
     backend.exchange = exchange::make_mpi_exchange(communicator, config.mpi);
   });
   return backend;
@@ -77,14 +92,25 @@ Backend make_cuda_backend(const RunOptions& options, const RunConfig& config, co
         "--exchange nccl: two ranks have the same GPU, which NCCL refuses; start one rank a GPU, or use "
         "--exchange mpi, which lets them share it");
   if (gpus.shared) say(communicator, "ranks share a GPU: their times are time-sliced");
+  mpi::all_or_none(communicator, [&] { require_used(options, true, nccl); });
   device::CudaOptions cuda;
   cuda.ordinal = gpus.ordinal;
+  cuda.gemm_sms = options.gemm_sms;
   if (nccl) cuda.allocate_exchange = exchange::allocate_for_nccl;
+  // The exchange needs the device first.
+  const auto registrar = std::make_shared<exchange::Exchange*>(nullptr);
+  if (options.register_buffers)
+    cuda.allocate_exchange = [registrar](std::int64_t bytes) {
+      return exchange::allocate_registered(**registrar, bytes);
+    };
   Backend backend;
   mpi::all_or_none(communicator, [&] { backend.device = device::make_cuda_device(cuda); });
   // A rank that fails to connect to NCCL leaves the others waiting: its error is its own.
   if (nccl) {
-    backend.exchange = exchange::make_nccl_exchange(communicator, {});
+    // A little sooner than the watchdog, which knows less of what NCCL was at.
+    const double timeout_s = options.timeout_s > 0 ? 0.9 * options.timeout_s : std::numeric_limits<double>::infinity();
+    backend.exchange = exchange::make_nccl_exchange(communicator, {options.nccl_ctas, timeout_s});
+    *registrar = backend.exchange.get();
   } else {
     mpi::all_or_none(communicator,
                      [&] { backend.exchange = exchange::make_staged_exchange(communicator, config.mpi); });
@@ -94,6 +120,18 @@ Backend make_cuda_backend(const RunOptions& options, const RunConfig& config, co
 }
 
 }  // namespace
+
+std::vector<std::string> tuning_notes(const RunOptions& options, const exchange::Exchange& exchange) {
+  std::vector<std::string> notes;
+  if (options.gemm_sms > 0 || options.nccl_ctas > 0) {
+    const auto share = [](int sms) { return sms > 0 ? std::to_string(sms) : "as many as they like"; };
+    notes.push_back(
+        fmt::format("SMs: GEMMs take {}, NCCL's thread blocks {}", share(options.gemm_sms), share(options.nccl_ctas)));
+  }
+  if (!exchange.registration().empty())
+    notes.push_back(fmt::format("registering the exchange's buffers with NCCL was {}", exchange.registration()));
+  return notes;
+}
 
 Backend make_backend(const RunOptions& options, const RunConfig& config, const mpi::Communicator& communicator) {
   if (options.device == "cpu") return make_cpu_backend(options, config, communicator);

@@ -1,5 +1,7 @@
 #pragma once
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "bench/options.hpp"
 #include "device/device.hpp"
@@ -19,5 +21,8 @@ struct Backend {
 /// why, and nccl where every rank has a GPU of its own. Throws SharedError for what this machine cannot do or what
 /// makes no sense, and Error for what fails on this rank alone. @pre collective
 Backend make_backend(const RunOptions& options, const RunConfig& config, const mpi::Communicator& communicator);
+
+/// What was asked of GPU and NCCL beyond their defaults, and whether it was granted on this rank: for the report.
+std::vector<std::string> tuning_notes(const RunOptions& options, const exchange::Exchange& exchange);
 
 }  // namespace ep::bench

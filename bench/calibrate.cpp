@@ -1,6 +1,7 @@
 #include "bench/calibrate.hpp"
 
 #include <chrono>
+#include <memory>
 #include <set>
 
 #include <fmt/chrono.h>
@@ -9,6 +10,8 @@
 #include <spdlog/spdlog.h>
 
 #include "bench/backend.hpp"
+#include "bench/commands.hpp"
+#include "bench/under_mpi.hpp"
 #include "calibration/calibrate.hpp"
 #include "cluster/cluster.hpp"
 #include "core/parse.hpp"
@@ -64,6 +67,24 @@ void calibrate_job(const RunOptions& options, const std::string& path, const mpi
   machine.origin = origin_of(backend, hosts);
   const std::string name = fmt::format("{}: {} ranks on {} nodes", hosts.front(), hosts.size(), job.topology.nodes);
   report::write_file(path, cluster::to_json(cluster::from_machine(machine, name)));
+}
+
+void add_calibrate(CLI::App& app, Invocation& invocation) {
+  CLI::App* const command = app.add_subcommand(
+      "calibrate", "measure this job's links, kernels and GEMMs, and write a cluster file (start it with mpirun)");
+  const auto options = std::make_shared<RunOptions>();
+  const auto path = std::make_shared<std::string>();
+  command->option_defaults()->always_capture_default()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  options->direction = "step";  // all that there is
+  declare_layer(*command, *options);
+  declare_back_end(*command, *options);
+  command->add_option("-o,--output", *path, "cluster file to write; -: standard output")->required()->group("Output");
+  command->callback([options, path, &invocation] {
+    invocation.exit_code = under_mpi(invocation, [&](const mpi::Communicator& communicator) {
+      calibrate_job(*options, *path, communicator);
+      return core::ExitCode::ok;
+    });
+  });
 }
 
 }  // namespace ep::bench

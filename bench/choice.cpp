@@ -14,7 +14,8 @@ namespace {
 
 measure::Choice weigh(const Job& job, const cost::Machine& machine) {
   std::vector<schedule::Schedule> schedules;
-  for (const std::string& name : schedule::every_strategy(job.config.gradients())) schedules.push_back(build_schedule(job, name));
+  for (const std::string& name : schedule::every_strategy(job.config.gradients()))
+    schedules.push_back(build_schedule(job, name));
   measure::Choice choice;
   for (const cost::Candidate& candidate : cost::rank_schedules(schedules, machine)) {
     choice.candidates.push_back({schedules[candidate.schedule].strategy, candidate.total_us, candidate.compute_us});
@@ -27,7 +28,8 @@ measure::Choice weigh(const Job& job, const cost::Machine& machine) {
 
 schedule::Schedule build_schedule(const Job& job, const std::string& strategy) {
   const schedule::Strategy parsed = schedule::parse_strategy(strategy);
-  const plan::Plan plan = plan::make_plan(job.routing, job.placement, job.topology, parsed.chunks);
+  plan::Plan plan = plan::make_plan(job.routing, job.placement, job.topology, parsed.chunks);
+  plan.counts_known = job.config.counts_known;
   return schedule::build(parsed, plan, job.config.shape, job.config.direction);
 }
 

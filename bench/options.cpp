@@ -69,6 +69,8 @@ void declare_measuring(CLI::App& command, RunOptions& o) {
       ->group(measuring);
   command.add_option("--launches", o.launches, "starts the whole job this often and reports medians over launches")
       ->group(measuring);
+  command.add_option("--timeout", o.timeout_s, "seconds after which a step that does not end ends the job; 0: never")
+      ->group(measuring);
   command
       .add_option("--fail-above", o.fail_above,
                   "exit code 7 when anything takes more than this many times its prediction; 0: never")
@@ -158,6 +160,14 @@ void declare_back_end(CLI::App& command, RunOptions& o) {
       ->group(where);
   command.add_option("--window-between-nodes", o.window_between_nodes, "the same between nodes")->group(where);
   command.add_option("--threads", o.threads, "compute threads a rank; 0: its cores")->group(where);
+  command
+      .add_option("--plan", o.plan,
+                  "exchanged: each iteration the ranks tell each other their counts; cached: all know")
+      ->group(where);
+  command.add_option("--nccl-ctas", o.nccl_ctas, "thread blocks, so SMs, that NCCL takes; 0: as it likes")
+      ->group(where);
+  command.add_flag("--register", o.register_buffers, "register the exchange's buffers with NCCL")->group(where);
+  command.add_option("--gemm-sms", o.gemm_sms, "SMs that GEMMs take, leaving the others to NCCL; 0: all")->group(where);
 }
 
 void declare_output(CLI::App& command, RunOptions& o) {
@@ -193,6 +203,8 @@ RunConfig resolve(const RunOptions& o) {
   require(o.time_limit_s > 0 && std::isfinite(o.time_limit_s), "--time-limit", fmt::format("{}", o.time_limit_s),
           "wanted more than 0 seconds");
   require(o.check >= 1, "--check", std::to_string(o.check), "wanted at least 1: unchecked times are not printed");
+  require(o.timeout_s >= 0 && std::isfinite(o.timeout_s), "--timeout", fmt::format("{}", o.timeout_s),
+          "wanted 0 seconds or more");
   require(o.launches >= 1, "--launches", std::to_string(o.launches), "wanted at least 1");
   require(o.fail_above >= 0 && std::isfinite(o.fail_above), "--fail-above", fmt::format("{}", o.fail_above),
           "wanted a factor above 0; 0: never fail");
@@ -203,6 +215,10 @@ RunConfig resolve(const RunOptions& o) {
           "wanted auto, mpi or nccl");
   config.direction = schedule::parse_direction(o.direction, "--direction");
   resolve_strategies(o, config);
+  require(o.plan == "exchanged" || o.plan == "cached", "--plan", o.plan, "wanted exchanged or cached");
+  config.counts_known = o.plan == "cached";
+  require(o.nccl_ctas >= 0, "--nccl-ctas", std::to_string(o.nccl_ctas), "wanted 0 or more");
+  require(o.gemm_sms >= 0, "--gemm-sms", std::to_string(o.gemm_sms), "wanted 0 or more");
   config.mpi.algorithm = o.algorithm;
   require(o.algorithm == "windowed" || o.algorithm == "ialltoallv", "--exchange-algorithm", o.algorithm,
           "wanted windowed or ialltoallv");
@@ -233,10 +249,15 @@ measure::Values values_of(const RunOptions& o) {
           {"window-in-node", window(config.mpi.in_node)},
           {"window-between-nodes", window(config.mpi.between_nodes)},
           {"threads", std::int64_t{o.threads}},
+          {"plan", o.plan},
+          {"nccl-ctas", std::int64_t{o.nccl_ctas}},
+          {"register", o.register_buffers},
+          {"gemm-sms", std::int64_t{o.gemm_sms}},
           {"warmup", std::int64_t{o.warmup}},
           {"iterations", std::int64_t{o.iterations}},
           {"time-limit", o.time_limit_s},
           {"check", std::int64_t{o.check}},
+          {"timeout", o.timeout_s},
           {"launches", std::int64_t{o.launches}},
           {"fail-above", o.fail_above},
           {"cluster", o.cluster},

@@ -39,11 +39,16 @@ struct RunOptions {
   std::string window_in_node = "0x0";  // FRAGMENT[xIN_FLIGHT]; exchange::MpiOptions says why these
   std::string window_between_nodes = "63Kx1";
   int threads = 0;
+  std::string plan = "exchanged";
+  int nccl_ctas = 0;
+  bool register_buffers = false;
+  int gemm_sms = 0;
   // How it is measured.
   int warmup = 3;
   int iterations = 30;
   double time_limit_s = 10;
   int check = 16;
+  double timeout_s = 120;
   int launches = 1;
   // What it leaves.
   std::string json;
@@ -81,6 +86,7 @@ struct RunConfig {
   schedule::Direction direction = schedule::Direction::forward;
   bool choose_strategy = false;  // `auto`: one more, the model's choice
   exchange::MpiOptions mpi;
+  bool counts_known = false;  // from the plan: no count exchange
   [[nodiscard]] bool gradients() const { return direction != schedule::Direction::forward; }
 };
 RunConfig resolve(const RunOptions& options);

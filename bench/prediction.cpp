@@ -90,7 +90,11 @@ void add_bytes(measure::Row& row, const PredictionInput& input) {
     double_up(row.dispatch_bytes);
     double_up(row.combine_bytes);
   }
-  if (direction == schedule::name_of(schedule::Direction::backward)) return;  // counts are the forward pass's
+  const auto& ops = input.schedule.ops;
+  const bool counts_travel = std::any_of(ops.begin(), ops.end(), [](const schedule::Operation& op) {
+    return op.kind == schedule::OpKind::exchange_counts;
+  });
+  if (!counts_travel) return;  // known from the plan, or the forward pass's
   // Every rank tells every other one a padded row of counts for each chunk; combine needs none.
   row.dispatch_bytes.metadata = std::int64_t{plan.ranks()} * (plan.ranks() - 1) * std::ssize(plan.chunks) *
                                 plan.placement.max_local() * std::int64_t{sizeof(std::int32_t)};

@@ -39,8 +39,9 @@ struct LocalBatch {
 /// Everything of one schedule so far.
 class Series {
  public:
-  Series(layer::Layer& layer, const schedule::Schedule& schedule, const mpi::Communicator& communicator)
-      : layer_(layer), executor_(layer), schedule_(schedule), communicator_(communicator) {
+  Series(layer::Layer& layer, const schedule::Schedule& schedule, const mpi::Communicator& communicator,
+         Samples& samples)
+      : layer_(layer), executor_(layer), schedule_(schedule), communicator_(communicator), samples_(samples) {
     samples_.overlap.resize(static_cast<std::size_t>(communicator.size()));
   }
 
@@ -60,7 +61,7 @@ class Series {
   }
 
   /// Brings the batch together from all ranks, on rank 0's clock. @pre collective
-  void gather(const mpi::ClockMap& clock) {
+  void gather(const mpi::ClockMap& clock, std::mutex& mutex) {
     std::vector<double> mine;
     for (std::size_t i = 0; i < batch_.iterations.size(); ++i) {
       for (const schedule::Span& span : batch_.iterations[i]) {
@@ -72,6 +73,9 @@ class Series {
                   {overlap.both_us, overlap.compute_alone_us, overlap.comm_alone_us, overlap.compute_with_comm_us});
     }
     const std::vector<double> all = communicator_.gather_all(std::span<const double>(mine));
+    // Two ranks may both be off by as much, in opposite directions.
+    const double uncertainty = 2 * communicator_.max(clock.uncertainty_us());
+    const std::lock_guard lock(mutex);
     const std::size_t first = samples_.iterations.size();
     samples_.iterations.resize(first + batch_.iterations.size());
     auto next = all.begin();
@@ -85,8 +89,6 @@ class Series {
         next += 4;
       }
     }
-    // Two ranks may both be off by as much, in opposite directions.
-    const double uncertainty = 2 * communicator_.max(clock.uncertainty_us());
     samples_.clock_uncertainty_us = std::max(samples_.clock_uncertainty_us, uncertainty);
     batch_ = {};
   }
@@ -97,10 +99,7 @@ class Series {
     return !times.empty() && measure::converged(measure::summarise(times), std::ssize(times), least, kPrecision);
   }
 
-  Samples finish(int least) {
-    samples_.converged = converged(least);
-    return std::move(samples_);
-  }
+  void finish(int least) { samples_.converged = converged(least); }
 
  private:
   layer::Layer& layer_;
@@ -108,16 +107,21 @@ class Series {
   const schedule::Schedule& schedule_;
   const mpi::Communicator& communicator_;
   LocalBatch batch_;
-  Samples samples_;
+  Samples& samples_;
 };
 
 }  // namespace
 
-std::vector<Samples> take_samples(layer::Layer& layer, const std::vector<schedule::Schedule>& schedules,
-                                  const mpi::Communicator& communicator, const mpi::ClockSync& clock,
-                                  const StopRule& rule) {
+void take_samples(layer::Layer& layer, const std::vector<schedule::Schedule>& schedules,
+                  const mpi::Communicator& communicator, const mpi::ClockSync& clock, const StopRule& rule,
+                  SampleSet& samples) {
+  {
+    const std::lock_guard lock(samples.mutex);
+    samples.of_schedule.resize(schedules.size());
+  }
   std::vector<Series> series;
-  for (const schedule::Schedule& schedule : schedules) series.emplace_back(layer, schedule, communicator);
+  for (std::size_t i = 0; i < schedules.size(); ++i)
+    series.emplace_back(layer, schedules[i], communicator, samples.of_schedule[i]);
   const double start = core::now_us();
   const double limit_us = std::min(rule.time_limit_s * 1e6, kLongestLimitUs);
   for (std::int64_t left = rule.warmup; left > 0;) {
@@ -134,7 +138,7 @@ std::vector<Samples> take_samples(layer::Layer& layer, const std::vector<schedul
       for (Series& one : series) one.iterate(true);
     }
     const mpi::ClockMap map(before, clock.measure());
-    for (Series& one : series) one.gather(map);
+    for (Series& one : series) one.gather(map, samples.mutex);
     taken += batch;
     const bool done =
         std::all_of(series.begin(), series.end(), [&](const Series& one) { return one.converged(rule.iterations); });
@@ -146,9 +150,7 @@ std::vector<Samples> take_samples(layer::Layer& layer, const std::vector<schedul
     batch = done ? 0 : static_cast<std::int64_t>(std::clamp(fit, 0.0, kBatch));
     communicator.broadcast_value(batch, 0);
   }
-  std::vector<Samples> samples;
-  for (Series& one : series) samples.push_back(one.finish(rule.iterations));
-  return samples;
+  for (Series& one : series) one.finish(rule.iterations);
 }
 
 }  // namespace ep::bench

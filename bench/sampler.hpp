@@ -1,4 +1,5 @@
 #pragma once
+#include <mutex>
 #include <vector>
 
 #include "layer/executor.hpp"
@@ -15,7 +16,7 @@ struct StopRule {
   double time_limit_s = 0;  // at most, for all schedules together, warm-up included
 };
 
-/// What was measured of one schedule; complete on every rank.
+/// What was measured of one schedule, by all ranks; the same on every rank.
 struct Samples {
   std::vector<schedule::Timeline> iterations;                // of all ranks, on rank 0's clock
   std::vector<std::vector<measure::OverlapSample>> overlap;  // [ranks][iterations]
@@ -23,11 +24,17 @@ struct Samples {
   bool converged = false;
 };
 
+/// Samples of each schedule. Another thread may read them, under the lock, while they are taken.
+struct SampleSet {
+  std::mutex mutex;
+  std::vector<Samples> of_schedule;
+};
+
 /// Runs the schedules in turn, each as a whole, compute alone and communication alone, so that drift hits all of them;
 /// an iteration starts with a barrier. Goes on until every schedule's median is known (measure::converged) or the time
 /// is up: rank 0 decides after each batch. Chunk counts may differ between schedules. @pre collective
-std::vector<Samples> take_samples(layer::Layer& layer, const std::vector<schedule::Schedule>& schedules,
-                                  const mpi::Communicator& communicator, const mpi::ClockSync& clock,
-                                  const StopRule& rule);
+void take_samples(layer::Layer& layer, const std::vector<schedule::Schedule>& schedules,
+                  const mpi::Communicator& communicator, const mpi::ClockSync& clock, const StopRule& rule,
+                  SampleSet& samples);
 
 }  // namespace ep::bench

@@ -5,11 +5,13 @@
 #include "calibration/layer_runs.hpp"
 #include "calibration/links.hpp"
 #include "core/clock.hpp"
+#include "core/step.hpp"
 
 namespace ep::calibration {
 
 cost::Machine calibrate(device::Device& device, exchange::Exchange& exchange, const mpi::Communicator& communicator,
                         const mpi::ClockSync& clock, const CalibrationInput& input) {
+  core::enter_step("calibration", "aligning clocks");
   const double start = core::now_us();
   const mpi::ClockSample now = clock.measure();
   const mpi::ClockMap map(now, now);

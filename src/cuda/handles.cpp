@@ -8,7 +8,7 @@ namespace {
 void check_allocation(cudaError_t code, std::size_t bytes, const char* kind, core::SourceLocation where) {
   if (code == cudaErrorMemoryAllocation) {
     cudaGetLastError();
-    throw core::Error(core::ExitCode::unsupported, fmt::format("cannot allocate {} bytes of {} memory", bytes, kind));
+    throw core::Error(core::ExitCode::cuda, fmt::format("CUDA: cannot allocate {} bytes of {} memory", bytes, kind));
   }
   check_cuda(code, where);
 }

@@ -46,7 +46,7 @@ struct PinnedMemoryPolicy {
 };
 using UniquePinnedMemory = core::UniqueHandle<PinnedMemoryPolicy>;
 
-/// Device memory, 256-byte aligned. Throws Error (unsupported) when there is too little, Error (cuda) otherwise.
+/// Device memory, 256-byte aligned. Throws Error (cuda), also when there is too little.
 UniqueDeviceMemory allocate_device(std::size_t bytes);
 /// Page-locked host memory that copies use without a detour. Throws as allocate_device.
 UniquePinnedMemory allocate_pinned(std::size_t bytes);

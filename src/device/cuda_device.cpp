@@ -32,13 +32,19 @@ bool is_pageable(const void* address) {
 
 /// Selects the GPU before any member of the device touches it.
 struct Selected {
-  explicit Selected(int ordinal) { cuda::use_gpu(ordinal); }
+  explicit Selected(const CudaOptions& options) {
+    cuda::use_gpu(options.ordinal);
+    const int sms = cuda::properties().multiProcessorCount;
+    if (options.gemm_sms > sms)
+      throw core::Error(core::ExitCode::unsupported,
+                        fmt::format("{} SMs asked for GEMMs, where the GPU has {}", options.gemm_sms, sms));
+  }
 };
 
 class CudaDevice final : public Device {
  public:
   explicit CudaDevice(const CudaOptions& options)
-      : selected_(options.ordinal),
+      : selected_(options),
         allocate_exchange_(options.allocate_exchange),
         compute_(cuda::Priority::normal),
         comm_(cuda::Priority::high),

@@ -1,5 +1,6 @@
 #include "exchange/absentees.hpp"
 
+#include <algorithm>
 #include <thread>
 #include <vector>
 
@@ -7,7 +8,7 @@
 
 namespace ep::exchange {
 
-std::string Absentees::find(std::int64_t number) const {
+Absentees::Found Absentees::find(std::int64_t number) const {
   constexpr double kPatienceUs = 1e6;
   const int ranks = communicator_.size();
   for (int peer = 0; peer < ranks; ++peer) {
@@ -31,7 +32,8 @@ std::string Absentees::find(std::int64_t number) const {
   std::string absent;
   for (int rank = 0; rank < ranks; ++rank)
     if (!reached[static_cast<std::size_t>(rank)]) absent += (absent.empty() ? "" : ",") + std::to_string(rank);
-  return absent.empty() ? "none" : absent;
+  const auto first = std::find(reached.begin(), reached.end(), true) - reached.begin();
+  return {absent.empty() ? "none" : absent, first == communicator_.rank()};
 }
 
 }  // namespace ep::exchange

@@ -12,9 +12,13 @@ class Absentees {
   /// @pre collective
   explicit Absentees(const mpi::Communicator& communicator) : communicator_(communicator.duplicate()) {}
 
+  struct Found {
+    std::string ranks;       // "2,5", or "none"
+    bool first_here = true;  // no lower rank reported it: this one may speak for all
+  };
   /// Tells all ranks that this one reached exchange `number` and lost patience, listens to the others for a second, and
-  /// names the ranks that reported no such number: "2,5", or "none". Throws Error (communication).
-  [[nodiscard]] std::string find(std::int64_t number) const;
+  /// names the ranks that reported no such number. Throws Error (communication).
+  [[nodiscard]] Found find(std::int64_t number) const;
 
  private:
   mpi::Communicator communicator_;

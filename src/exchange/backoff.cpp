@@ -26,8 +26,7 @@ void Backoff::pause() {
   const double now = core::now_us();
   if (since_us_ < 0) since_us_ = now;
   const double waited = now - since_us_;
-  sleeping_ = waited >= poll_us_;
-  if (sleeping_) sleep(std::min(waited * kShareOfWait, kLongestSleepUs));
+  if (waited >= poll_us_) sleep(std::min(waited * kShareOfWait, kLongestSleepUs));
 }
 
 }  // namespace ep::exchange

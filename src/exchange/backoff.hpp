@@ -15,12 +15,10 @@ class Backoff {
  public:
   explicit Backoff(double poll_us) : poll_us_(poll_us) {}
   void pause();
-  [[nodiscard]] bool sleeping() const { return sleeping_; }
 
  private:
   double poll_us_;
   double since_us_ = -1;
-  bool sleeping_ = false;
 };
 
 }  // namespace ep::exchange

@@ -21,6 +21,10 @@ device::Buffer allocate_for_nccl(std::int64_t /*size_bytes*/) {
   refuse();
 }
 
+device::Buffer allocate_registered(Exchange& /*exchange*/, std::int64_t /*size_bytes*/) {
+  refuse();
+}
+
 std::unique_ptr<Exchange> make_staged_exchange(const mpi::Communicator& /*communicator*/,
                                                const MpiOptions& /*options*/) {
   refuse();

@@ -6,7 +6,7 @@
 namespace ep::exchange {
 
 struct NcclOptions {
-  int max_ctas = 0;       // SMs that NCCL may occupy; 0: as NCCL likes
+  int ctas = 0;           // SMs that NCCL occupies; 0: as NCCL likes
   double timeout_s = 60;  // an exchange that takes longer has lost a rank
 };
 
@@ -17,6 +17,10 @@ std::unique_ptr<Exchange> make_nccl_exchange(const mpi::Communicator& communicat
 
 /// Buffers as NCCL likes them (device::CudaOptions::allocate_exchange). Throws Error (unsupported).
 device::Buffer allocate_for_nccl(std::int64_t size_bytes);
+
+/// The same, registered with `exchange` (ncclCommRegister), which must outlive them; Exchange::registration says
+/// whether NCCL granted it. Throws Error (unsupported) for another exchange than NCCL's, Error (communication).
+device::Buffer allocate_registered(Exchange& exchange, std::int64_t size_bytes);
 
 /// Exchange over MPI for the cuda device, through pinned host memory: rows are copied to the host, sent by the same
 /// transports as the cpu device's, and copied back, all in the order of the communication stream. Several ranks may

@@ -22,15 +22,20 @@ struct AllToAll {
   std::span<const std::int64_t> recv_rows;     // [ranks]
   std::span<const std::int64_t> recv_offsets;  // [ranks]
   std::int64_t row_bytes = 0;
+  const char* name = "";  // what it is, for reports: a string that lives for ever
 };
 
 /// How far an exchange has come, for a watchdog that asks from another thread while it hangs.
 struct Progress {
+  struct Peer {
+    int rank = 0;
+    std::int64_t bytes_to_send = 0;
+    std::int64_t bytes_to_receive = 0;
+  };
   std::int64_t started = 0;   // exchanges begun; the one under way is number `started`
   std::int64_t finished = 0;  // exchanges ended
-  std::int64_t bytes_to_send = 0;
-  std::int64_t bytes_to_receive = 0;
-  int waiting_for = -1;  // a rank that owes or has not taken something; -1: unknown or none
+  const char* name = "";      // AllToAll::name of the latest
+  std::vector<Peer> open{};   // peers that it is not done with
 };
 
 /// Moves rows between ranks on the device's communication stream.
@@ -47,6 +52,10 @@ class Exchange {
   /// Enqueues the exchange on `comm`; returns at once. Peers with no rows cost nothing. Counts beyond INT_MAX bytes
   /// are split. A failure is thrown by Device::synchronize. @pre collective, same order on every rank
   virtual void all_to_all(device::Stream& comm, const AllToAll& args) = 0;
+
+  /// Whether the buffers that were registered with it will be used as they are: "granted", "refused" (at least once);
+  /// empty when none was.
+  [[nodiscard]] virtual std::string_view registration() const { return ""; }
 
   /// A snapshot of the exchange under way, from any thread; its fields may be an instant apart.
   [[nodiscard]] virtual Progress progress() const { return {}; }

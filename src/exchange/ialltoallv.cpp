@@ -59,6 +59,7 @@ class Ialltoallv : public Transport {
   Table head(std::span<const std::int64_t> rows, std::span<const std::int64_t> offsets) const;
   void add_tail(std::span<const std::int64_t> rows, std::span<const std::int64_t> offsets, bool sends);
   void start(const AllToAll& args);
+  void finish(std::size_t place, ProgressRecord& progress) const;
 
   mpi::Communicator communicator_;
   std::int64_t max_message_bytes_;
@@ -117,6 +118,22 @@ void Ialltoallv::start(const AllToAll& args) {
                                 recv_.offsets.data(), type, comm, &requests_[0]));
 }
 
+void Ialltoallv::finish(std::size_t place, ProgressRecord& progress) const {
+  if (place > 0) {
+    const Piece& piece = tail_[place - 1];
+    if (piece.sends)
+      progress.sent(piece.rank, piece.rows * row_bytes_);
+    else
+      progress.received(piece.rank, piece.rows * row_bytes_);
+    return;
+  }
+  // The collective does not say how far it is: it is done with all peers at once.
+  for (std::size_t r = 0; r < send_.rows.size(); ++r) {
+    progress.sent(static_cast<int>(r), send_.rows[r] * row_bytes_);
+    progress.received(static_cast<int>(r), recv_.rows[r] * row_bytes_);
+  }
+}
+
 void Ialltoallv::run(const AllToAll& args, ProgressRecord& progress) {
   use_row_bytes(args.row_bytes);
   send_ = head(args.send_rows, args.send_offsets);
@@ -126,18 +143,8 @@ void Ialltoallv::run(const AllToAll& args, ProgressRecord& progress) {
   add_tail(args.send_rows, args.send_offsets, true);
   requests_.reset(1 + tail_.size());
   start(args);
-  const auto rank_of = [this](std::size_t place) { return place == 0 ? -1 : tail_[place - 1].rank; };
-  for (auto batch = requests_.wait(poll_us_, progress, rank_of); !batch.empty();
-       batch = requests_.wait(poll_us_, progress, rank_of)) {
-    for (const auto& [place, status] : batch) {
-      if (place == 0) continue;  // the collective does not say how far it is
-      const Piece& piece = tail_[place - 1];
-      if (piece.sends)
-        progress.sent(piece.rows * row_bytes_);
-      else
-        progress.received(piece.rows * row_bytes_);
-    }
-  }
+  for (auto batch = requests_.wait(poll_us_); !batch.empty(); batch = requests_.wait(poll_us_))
+    for (const auto& [place, status] : batch) finish(place, progress);
 }
 
 }  // namespace

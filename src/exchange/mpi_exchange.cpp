@@ -10,8 +10,8 @@ namespace {
 
 class MpiExchange : public Exchange {
  public:
-  MpiExchange(mpi::Communicator counts, int rank, std::unique_ptr<Transport> transport)
-      : counts_(std::move(counts)), rank_(rank), transport_(std::move(transport)) {}
+  MpiExchange(mpi::Communicator counts, std::unique_ptr<Transport> transport)
+      : counts_(std::move(counts)), transport_(std::move(transport)), progress_(counts_.size()) {}
 
   [[nodiscard]] std::string_view name() const override { return "mpi"; }
   [[nodiscard]] std::string_view algorithm() const override { return transport_->algorithm(); }
@@ -30,14 +30,12 @@ class MpiExchange : public Exchange {
 
  private:
   void run(const AllToAll& args) {
-    progress_.start(sum_except(args.send_rows, rank_) * args.row_bytes,
-                    sum_except(args.recv_rows, rank_) * args.row_bytes);
+    progress_.start(args, counts_.rank());
     transport_->run(args, progress_);
     progress_.finish();
   }
 
   mpi::Communicator counts_;  // apart from the rows: the host exchanges counts while rows are under way
-  int rank_;
   std::unique_ptr<Transport> transport_;
   ProgressRecord progress_;
 };
@@ -46,7 +44,7 @@ class MpiExchange : public Exchange {
 
 std::unique_ptr<Exchange> make_mpi_exchange(const mpi::Communicator& communicator, const MpiOptions& options) {
   auto transport = make_transport(communicator, options);
-  return std::make_unique<MpiExchange>(communicator.duplicate(), communicator.rank(), std::move(transport));
+  return std::make_unique<MpiExchange>(communicator.duplicate(), std::move(transport));
 }
 
 }  // namespace ep::exchange

@@ -1,13 +1,16 @@
 #include <atomic>
+#include <chrono>
 #include <cstring>
 #include <string>
 #include <thread>
 
 #include "core/clock.hpp"
+#include "core/step.hpp"
 #include "cuda/error.hpp"
 #include "device/cuda_stream.hpp"
 #include "exchange/absentees.hpp"
 #include "exchange/cuda_exchanges.hpp"
+#include "exchange/progress_record.hpp"
 #include "nccl/communicator.hpp"
 
 namespace ep::exchange {
@@ -38,15 +41,25 @@ class NcclExchange final : public Exchange {
       : counts_(communicator.duplicate()),
         absentees_(communicator),
         timeout_s_(options.timeout_s),
-        nccl_(share_id(communicator), communicator.size(), communicator.rank(), {options.max_ctas, options.timeout_s}) {
+        record_(communicator.size()),
+        nccl_(share_id(communicator), communicator.size(), communicator.rank(), {options.ctas, options.timeout_s}) {
     connect_all_pairs();
   }
 
   [[nodiscard]] std::string_view name() const override { return "nccl"; }
   [[nodiscard]] std::string_view algorithm() const override { return "grouped send/recv"; }
+  /// NCCL does not say how far it is: an exchange is done with all peers at once, and those under way count as the
+  /// last.
   [[nodiscard]] Progress progress() const override {
-    return {started_.load(std::memory_order_relaxed), finished_.load(std::memory_order_relaxed)};
+    Progress progress = record_.snapshot();
+    progress.started = started_.load(std::memory_order_relaxed);
+    progress.finished = finished_.load(std::memory_order_relaxed);
+    if (progress.finished == progress.started) progress.open.clear();
+    return progress;
   }
+
+  [[nodiscard]] std::string_view registration() const override { return registration_; }
+  device::Buffer allocate_registered(std::int64_t size_bytes);
 
   void exchange_counts(std::span<const std::int32_t> send, std::span<std::int32_t> recv) override;
   void all_to_all(device::Stream& comm, const AllToAll& args) override;
@@ -59,9 +72,11 @@ class NcclExchange final : public Exchange {
   mpi::Communicator counts_;
   Absentees absentees_;
   double timeout_s_;
+  ProgressRecord record_;
   nccl::Communicator nccl_;
   cuda::UniqueEvent end_ = cuda::make_order_event();  // of the last exchange
   double enqueued_us_ = 0;
+  std::string_view registration_;
   std::string latest_;  // the last exchange in words
   std::atomic<std::int64_t> started_{0};
   std::atomic<std::int64_t> finished_{0};
@@ -72,14 +87,10 @@ void NcclExchange::exchange_counts(std::span<const std::int32_t> send, std::span
   MPI_Request request = MPI_REQUEST_NULL;
   mpi::check_mpi(
       MPI_Ialltoall(send.data(), per_peer, MPI_INT32_T, recv.data(), per_peer, MPI_INT32_T, counts_.get(), &request));
-  const double until_us = core::now_us() + timeout_s_ * 1e6;
   for (int done = 0; done == 0;) {
     mpi::check_mpi(MPI_Test(&request, &done, MPI_STATUS_IGNORE));
     if (done != 0) break;
-    watch();
-    if (core::now_us() > until_us)
-      throw core::Error(core::ExitCode::timeout,
-                        fmt::format("the count exchange has not ended after {} s", timeout_s_));
+    watch();  // a peer that NCCL has lost will not come
     std::this_thread::yield();
   }
 }
@@ -92,6 +103,7 @@ void NcclExchange::all_to_all(device::Stream& comm, const AllToAll& args) {
   latest_ = fmt::format("all-to-all {}, sending to {}, receiving from {}", started_.load() + 1,
                         peers_of(args.send_rows, own), peers_of(args.recv_rows, own));
   stream->set_watch([this] { watch(); });
+  record_.start(args, own);
   started_.fetch_add(1, std::memory_order_relaxed);
   enqueue(stream->get(), args);
   cuda::check_cuda(cudaEventRecord(end_.get(), stream->get()));
@@ -139,6 +151,17 @@ void NcclExchange::connect_all_pairs() {
   counts_.barrier();
 }
 
+device::Buffer NcclExchange::allocate_registered(std::int64_t size_bytes) {
+  const auto bytes = static_cast<std::size_t>(size_bytes);
+  auto* const data = static_cast<std::byte*>(nccl::allocate(bytes));
+  void* const registration = nccl_.register_memory(data, bytes);
+  registration_ = registration == nullptr || registration_ == "refused" ? "refused" : "granted";
+  return {data, size_bytes, [this, registration](std::byte* memory) {
+            nccl_.deregister(registration);
+            nccl::release(memory);
+          }};
+}
+
 /// Throws what ends the wait for an exchange: NCCL's own error, or that it takes too long.
 void NcclExchange::watch() {
   nccl_.poll();
@@ -148,17 +171,26 @@ void NcclExchange::watch() {
   if (state == cudaSuccess) return finished_.store(started, std::memory_order_relaxed);
   if (state != cudaErrorNotReady) cuda::check_cuda(state);
   if (core::now_us() - enqueued_us_ < timeout_s_ * 1e6) return;
-  const std::string absent = absentees_.find(started);
+  core::enter_step("looking for the ranks that are missing");
+  const Absentees::Found absent = absentees_.find(started);
   nccl_.abort();
+  // One rank speaks for all, which ends the job; the others do if it cannot.
+  if (!absent.first_here) std::this_thread::sleep_for(std::chrono::seconds(2));
   throw core::Error(core::ExitCode::timeout, fmt::format("NCCL: {}: no end after {} s; ranks that have not reported "
                                                          "reaching it: {}",
-                                                         latest_, timeout_s_, absent));
+                                                         latest_, timeout_s_, absent.ranks));
 }
 
 }  // namespace
 
 std::unique_ptr<Exchange> make_nccl_exchange(const mpi::Communicator& communicator, const NcclOptions& options) {
   return std::make_unique<NcclExchange>(communicator, options);
+}
+
+device::Buffer allocate_registered(Exchange& exchange, std::int64_t size_bytes) {
+  auto* const nccl = dynamic_cast<NcclExchange*>(&exchange);
+  if (nccl == nullptr) throw core::Error(core::ExitCode::unsupported, "only the nccl exchange registers buffers");
+  return nccl->allocate_registered(size_bytes);
 }
 
 device::Buffer allocate_for_nccl(std::int64_t size_bytes) {

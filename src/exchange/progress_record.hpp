@@ -1,6 +1,8 @@
 #pragma once
 #include <atomic>
 #include <cstdint>
+#include <string_view>
+#include <vector>
 
 #include "exchange/exchange.hpp"
 
@@ -9,31 +11,43 @@ namespace ep::exchange {
 /// Progress as the communication stream's thread keeps it and any other reads it.
 class ProgressRecord {
  public:
-  void start(std::int64_t bytes_to_send, std::int64_t bytes_to_receive) {
-    to_send_.store(bytes_to_send, kRelaxed);
-    to_receive_.store(bytes_to_receive, kRelaxed);
-    waiting_for_.store(-1, kRelaxed);
+  explicit ProgressRecord(int ranks) : peers_(static_cast<std::size_t>(ranks)) {}
+
+  void start(const AllToAll& args, int own) {
+    name_.store(args.name, kRelaxed);
+    for (std::size_t r = 0; r < peers_.size(); ++r) {
+      const bool moves = static_cast<int>(r) != own;
+      peers_[r].to_send.store(moves ? args.send_rows[r] * args.row_bytes : 0, kRelaxed);
+      peers_[r].to_receive.store(moves ? args.recv_rows[r] * args.row_bytes : 0, kRelaxed);
+    }
     started_.fetch_add(1, kRelaxed);
   }
-  void sent(std::int64_t bytes) { to_send_.fetch_sub(bytes, kRelaxed); }
-  void received(std::int64_t bytes) { to_receive_.fetch_sub(bytes, kRelaxed); }
-  void waiting_for(int rank) { waiting_for_.store(rank, kRelaxed); }
-  void finish() {
-    waiting_for_.store(-1, kRelaxed);
-    finished_.fetch_add(1, kRelaxed);
-  }
+  void sent(int rank, std::int64_t bytes) { at(rank).to_send.fetch_sub(bytes, kRelaxed); }
+  void received(int rank, std::int64_t bytes) { at(rank).to_receive.fetch_sub(bytes, kRelaxed); }
+  void finish() { finished_.fetch_add(1, kRelaxed); }
+
   [[nodiscard]] Progress snapshot() const {
-    return {started_.load(kRelaxed), finished_.load(kRelaxed), to_send_.load(kRelaxed), to_receive_.load(kRelaxed),
-            waiting_for_.load(kRelaxed)};
+    Progress progress{started_.load(kRelaxed), finished_.load(kRelaxed), name_.load(kRelaxed), {}};
+    for (std::size_t r = 0; r < peers_.size(); ++r) {
+      const std::int64_t to_send = peers_[r].to_send.load(kRelaxed);
+      const std::int64_t to_receive = peers_[r].to_receive.load(kRelaxed);
+      if (to_send + to_receive > 0) progress.open.push_back({static_cast<int>(r), to_send, to_receive});
+    }
+    return progress;
   }
 
  private:
+  struct Peer {
+    std::atomic<std::int64_t> to_send{0};
+    std::atomic<std::int64_t> to_receive{0};
+  };
+  Peer& at(int rank) { return peers_[static_cast<std::size_t>(rank)]; }
+
   static constexpr auto kRelaxed = std::memory_order_relaxed;  // nothing else is published through it
   std::atomic<std::int64_t> started_{0};
   std::atomic<std::int64_t> finished_{0};
-  std::atomic<std::int64_t> to_send_{0};
-  std::atomic<std::int64_t> to_receive_{0};
-  std::atomic<int> waiting_for_{-1};
+  std::atomic<const char*> name_{""};
+  std::vector<Peer> peers_;  // [ranks]
 };
 
 }  // namespace ep::exchange

@@ -21,22 +21,10 @@ int Requests::poll() {
   return count;
 }
 
-void Requests::note_first_waiting(ProgressRecord& progress, const std::function<int(std::size_t)>& owner) const {
-  for (std::size_t place = 0; place < requests_.size(); ++place) {
-    if (empty(place)) continue;
-    progress.waiting_for(owner(place));
-    return;
-  }
-}
-
-std::span<const Requests::Finished> Requests::wait(double poll_us, ProgressRecord& progress,
-                                                   const std::function<int(std::size_t)>& owner) {
+std::span<const Requests::Finished> Requests::wait(double poll_us) {
   Backoff backoff(poll_us);
   int count = poll();
-  for (; count == 0; count = poll()) {
-    if (backoff.sleeping()) note_first_waiting(progress, owner);
-    backoff.pause();
-  }
+  for (; count == 0; count = poll()) backoff.pause();
   finished_.clear();
   if (count == MPI_UNDEFINED) return {};  // no request is left
   for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i)

@@ -1,11 +1,9 @@
 #pragma once
 #include <cstddef>
-#include <functional>
 #include <span>
 #include <vector>
 
 #include "exchange/backoff.hpp"
-#include "exchange/progress_record.hpp"
 #include "mpi/communicator.hpp"
 
 namespace ep::exchange {
@@ -24,14 +22,11 @@ class Requests {
   [[nodiscard]] bool empty(std::size_t place) const { return requests_[place] == MPI_REQUEST_NULL; }
 
   /// Blocks until some have finished, whose places are then empty; none when no place was in use. Valid until the next
-  /// call. Sleeps between polls after `poll_us` (backoff.hpp). `owner(place)` is the rank a request waits for, -1 for
-  /// no particular one. Throws Error (communication).
-  std::span<const Finished> wait(double poll_us, ProgressRecord& progress,
-                                 const std::function<int(std::size_t)>& owner);
+  /// call. Sleeps between polls after `poll_us` (backoff.hpp). Throws Error (communication).
+  std::span<const Finished> wait(double poll_us);
 
  private:
   int poll();
-  void note_first_waiting(ProgressRecord& progress, const std::function<int(std::size_t)>& owner) const;
   std::vector<MPI_Request> requests_;
   std::vector<MPI_Status> statuses_;
   std::vector<int> places_;

@@ -42,7 +42,7 @@ std::int64_t bytes_spanned(const std::vector<std::int64_t>& rows, const std::vec
 class StagedExchange final : public Exchange {
  public:
   StagedExchange(mpi::Communicator counts, std::unique_ptr<Transport> transport)
-      : counts_(std::move(counts)), transport_(std::move(transport)) {}
+      : counts_(std::move(counts)), transport_(std::move(transport)), progress_(counts_.size()) {}
 
   [[nodiscard]] std::string_view name() const override { return "mpi"; }
   [[nodiscard]] std::string_view algorithm() const override { return transport_->algorithm(); }
@@ -77,7 +77,7 @@ void StagedExchange::all_to_all(device::Stream& comm, const AllToAll& args) {
   if (cuda_stream == nullptr)
     throw core::Error(core::ExitCode::unsupported, "the staged exchange moves rows of the cuda device only");
   cuda_stream->set_watch([this] { rethrow(); });
-  cudaStream_t const stream = cuda_stream->get();
+  auto* const stream = cuda_stream->get();
   auto call = std::make_unique<Call>(Call{this, Tables(args)});
   Tables& tables = call->tables;
   const auto own = static_cast<std::size_t>(counts_.rank());
@@ -97,7 +97,7 @@ void StagedExchange::all_to_all(device::Stream& comm, const AllToAll& args) {
     copy(const_cast<std::byte*>(staged_send) + offset, args.send + offset, layout.send_rows[r]);
   }
   cuda::check_cuda(cudaLaunchHostFunc(stream, run_call, call.get()));
-  call.release();  // run_call's now
+  static_cast<void>(call.release());  // run_call's now
   for (std::size_t r = 0; r < layout.recv_rows.size(); ++r) {
     const std::int64_t offset = layout.recv_offsets[r] * args.row_bytes;
     copy(args.recv + offset, staged_recv + offset, layout.recv_rows[r]);
@@ -115,8 +115,7 @@ void StagedExchange::run(const AllToAll& args) {
     if (error_ != nullptr) return;  // the job is ending
   }
   try {
-    progress_.start(sum_except(args.send_rows, counts_.rank()) * args.row_bytes,
-                    sum_except(args.recv_rows, counts_.rank()) * args.row_bytes);
+    progress_.start(args, counts_.rank());
     transport_->run(args, progress_);
     progress_.finish();
   } catch (...) {

@@ -30,12 +30,4 @@ struct Tables {
   std::vector<std::int64_t> recv_offsets;
 };
 
-/// Rows of all ranks but `own`.
-inline std::int64_t sum_except(std::span<const std::int64_t> rows, int own) {
-  std::int64_t sum = 0;
-  for (std::size_t r = 0; r < rows.size(); ++r)
-    if (static_cast<int>(r) != own) sum += rows[r];
-  return sum;
-}
-
 }  // namespace ep::exchange

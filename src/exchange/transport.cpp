@@ -54,8 +54,7 @@ void exchange_counts_over(const mpi::Communicator& communicator, std::span<const
   requests.reset(1);
   mpi::check_mpi(MPI_Ialltoall(send.data(), per_peer, MPI_INT32_T, recv.data(), per_peer, MPI_INT32_T,
                                communicator.get(), &requests[0]));
-  ProgressRecord unwatched;
-  while (!requests.wait(kPollWithinNodeUs, unwatched, [](std::size_t) { return -1; }).empty()) {
+  while (!requests.wait(kPollWithinNodeUs).empty()) {
   }
 }
 

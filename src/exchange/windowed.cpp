@@ -68,7 +68,7 @@ class Windowed : public Transport {
   void receive(Peer& peer, std::size_t place);
   void send(Peer& peer, std::size_t place);
   void send_more(std::span<Peer> tier);
-  std::span<const Requests::Finished> wait(ProgressRecord& progress);
+  std::span<const Requests::Finished> wait();
   void finish(std::size_t place, const MPI_Status& status, ProgressRecord& progress);
 
   mpi::Communicator communicator_;
@@ -144,7 +144,7 @@ void Windowed::finish(std::size_t place, const MPI_Status& status, ProgressRecor
   const std::int64_t expected = bytes_of_place_[place];
   if (place >= peer.first_place + peer.receive_places()) {
     ++peer.send.fragments_done;
-    progress.sent(expected);
+    progress.sent(peer.rank, expected);
     return;
   }
   int size = 0;
@@ -153,16 +153,15 @@ void Windowed::finish(std::size_t place, const MPI_Status& status, ProgressRecor
     throw core::Error(core::ExitCode::communication, fmt::format("rank {} sent {} bytes where rank {} expects {}",
                                                                  peer.rank, size, communicator_.rank(), expected));
   ++peer.recv.fragments_done;
-  progress.received(expected);
+  progress.received(peer.rank, expected);
   if (!peer.recv.all_started()) receive(peer, place);
 }
 
-std::span<const Requests::Finished> Windowed::wait(ProgressRecord& progress) {
+std::span<const Requests::Finished> Windowed::wait() {
   const auto first_remote = peers_.begin() + static_cast<std::ptrdiff_t>(local_peers_);
   const bool local_open =
       std::any_of(peers_.begin(), first_remote, [](const Peer& peer) { return peer.send.open() || peer.recv.open(); });
-  return requests_.wait(local_open ? kPollWithinNodeUs : kPollBetweenNodesUs, progress,
-                        [this](std::size_t place) { return peers_[peer_of_place_[place]].rank; });
+  return requests_.wait(local_open ? kPollWithinNodeUs : kPollBetweenNodesUs);
 }
 
 void Windowed::run(const AllToAll& args, ProgressRecord& progress) {
@@ -178,7 +177,7 @@ void Windowed::run(const AllToAll& args, ProgressRecord& progress) {
     for (std::size_t p = 0; p < peer.receive_places(); ++p) receive(peer, peer.first_place + p);
   send_more(remote);
   send_more(local);
-  for (auto batch = wait(progress); !batch.empty(); batch = wait(progress)) {
+  for (auto batch = wait(); !batch.empty(); batch = wait()) {
     for (const auto& [place, status] : batch) finish(place, status, progress);
     send_more(remote);
     send_more(local);

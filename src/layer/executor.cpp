@@ -2,6 +2,7 @@
 
 #include "core/clock.hpp"
 #include "core/error.hpp"
+#include "core/step.hpp"
 
 namespace ep::layer {
 
@@ -39,6 +40,7 @@ std::vector<schedule::Span> Executor::run(const schedule::Schedule& schedule, Ph
     spans.push_back({layer_.input().rank, op.lane, op.id, 0, 0});
     issue(schedule, op, phase, spans.back());
   }
+  core::enter_step("waiting for the device");
   device.synchronize();
   for (schedule::Span& span : spans) {
     if (span.lane == schedule::Lane::host) continue;
@@ -51,6 +53,7 @@ std::vector<schedule::Span> Executor::run(const schedule::Schedule& schedule, Ph
 
 void Executor::issue(const schedule::Schedule& schedule, const schedule::Operation& op, Phase phase,
                      schedule::Span& span) {
+  core::enter_step(schedule.strategy, op.name);
   device::Device& device = layer_.device();
   const device::NamedStep named(device, op.name);
   const bool on_host = op.lane == schedule::Lane::host;

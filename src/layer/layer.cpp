@@ -1,7 +1,9 @@
 #include "layer/layer.hpp"
 
 #include <algorithm>
+#include <utility>
 
+#include "core/step.hpp"
 #include "plan/plan.hpp"
 
 namespace ep::layer {
@@ -51,6 +53,28 @@ void Layer::set_chunks(int chunks) {
     rows.first_token = range.first - first_token_;
     rows.tokens = range.size();
   }
+  if (!input_.counts_known) return;
+  const auto [planned, made] = planned_.try_emplace(chunks);
+  if (made) planned->second = plan_chunks(chunks);
+  chunks_ = planned->second;
+}
+
+/// The chunks as an exchange of counts would leave them.
+std::vector<ChunkRows> Layer::plan_chunks(int chunks) const {
+  std::vector<ChunkRows> planned = chunks_;
+  const plan::Plan plan = plan::make_plan(input_.routing, input_.placement, input_.topology, chunks);
+  std::int64_t send_base = 0;
+  std::int64_t recv_base = 0;
+  for (int chunk = 0; chunk < chunks; ++chunk) {
+    ChunkRows& rows = planned[static_cast<std::size_t>(chunk)];
+    plan::RankPlan rank = plan::make_rank_plan(plan, input_.routing, input_.rank, chunk);
+    rows.send_counts = std::move(rank.send_counts);
+    rows.recv_counts = std::move(rank.recv_counts);
+    rows.lay_out(input_.placement.ranks(), input_.placement.max_local());
+    rows.send_base = std::exchange(send_base, send_base + rows.sent);
+    rows.recv_base = std::exchange(recv_base, recv_base + rows.received);
+  }
+  return planned;
 }
 
 void Layer::upload(const device::Buffer& to, std::int64_t element_offset, std::span<const float> values,
@@ -101,6 +125,7 @@ void Layer::fill_experts() {
   const auto fill = [&](const device::Buffer& to, Matrix matrix, std::int64_t expert, std::int64_t slot, int width) {
     const std::int64_t k = matrix == Matrix::gate_up ? input_.shape.hidden : width;
     const std::int64_t n = matrix == Matrix::gate_up ? 2 * std::int64_t{width} : input_.shape.hidden;
+    core::enter_step("filling the experts");
     std::vector<float> weights(static_cast<std::size_t>(n * k));
     fill_weights(values(), matrix, expert, k, weights);
     upload(to, slot * n * k, weights, compute_dtype_);

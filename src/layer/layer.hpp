@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <map>
 #include <vector>
 
 #include "device/device.hpp"
@@ -21,7 +22,8 @@ struct LayerInput {
   std::uint64_t seed = 0;
   int rank = 0;
   int max_chunks = 1;
-  bool gradients = false;  // whether a backward pass will run
+  bool gradients = false;     // whether a backward pass will run
+  bool counts_known = false;  // from the plan: schedules need not exchange counts
 };
 
 /// One rank's mixture-of-experts layer: real weights and tokens in device memory, and what each kind of operation does
@@ -90,6 +92,7 @@ class Layer {
   [[nodiscard]] SharedRange shared_range(int part, int parts, const device::Buffer& scratch) const;
   void shared(int part, int parts, device::Stream& stream);
   void exchange_counts();
+  std::vector<ChunkRows> plan_chunks(int chunks) const;
 
   void launch_backward(const schedule::Operation& op, const ChunkRows& rows, device::Stream& stream);
   void gate_grad(const ChunkRows& rows, device::Stream& stream);
@@ -133,6 +136,7 @@ class Layer {
   BufferSizes sizes_;
   Buffers buffers_;
   std::vector<ChunkRows> chunks_;
+  std::map<int, std::vector<ChunkRows>> planned_;  // by number of chunks, where counts are known
 };
 
 }  // namespace ep::layer

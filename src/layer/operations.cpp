@@ -109,7 +109,7 @@ void Layer::pack(const ChunkRows& rows, device::Stream& stream) {
 void Layer::dispatch(const ChunkRows& rows, device::Stream& stream) {
   const std::int64_t row = plan::row_bytes(input_.shape.hidden, input_.shape.dispatch_dtype);
   exchange_.all_to_all(stream, {at(buffers_.send, rows.send_base, row), at(buffers_.recv, rows.recv_base, row),
-                                rows.send_rows, rows.send_offsets, rows.recv_rows, rows.recv_offsets, row});
+                                rows.send_rows, rows.send_offsets, rows.recv_rows, rows.recv_offsets, row, "dispatch"});
 }
 
 /// Both ways at once; the backward pass finds them there.
@@ -179,7 +179,7 @@ void Layer::ungroup(const ChunkRows& rows, int chunk, const device::Buffer& from
 void Layer::combine(const ChunkRows& rows, const device::Buffer& to, device::Stream& stream) {
   const std::int64_t row = plan::row_bytes(input_.shape.hidden, input_.shape.combine_dtype);
   exchange_.all_to_all(stream, {at(buffers_.combine_send, rows.recv_base, row), at(to, rows.send_base, row),
-                                rows.recv_rows, rows.recv_offsets, rows.send_rows, rows.send_offsets, row});
+                                rows.recv_rows, rows.recv_offsets, rows.send_rows, rows.send_offsets, row, "combine"});
 }
 
 void Layer::reduce(const ChunkRows& rows, const device::Buffer& from, const float* weights,

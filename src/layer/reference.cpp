@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "core/step.hpp"
 #include "layer/expert_reference.hpp"
 
 namespace ep::layer {
@@ -72,6 +73,7 @@ Verdict check(Layer& layer, int sample) {
   ExpertReference reference(layer);
   std::vector<float> x(hidden);
   for (const std::int64_t token : spread(static_cast<std::int64_t>(output.size() / hidden), sample)) {
+    core::enter_step("checking results");
     fill_token(layer.values(), first + token, x);
     std::vector<double> wanted(hidden, 0.0);
     const auto experts = in.routing.experts_of(first + token);

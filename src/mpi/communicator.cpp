@@ -6,6 +6,8 @@
 
 #include <climits>
 
+#include "core/step.hpp"
+
 namespace ep::mpi {
 
 void check_mpi(int code, core::SourceLocation where) {
@@ -43,10 +45,12 @@ Communicator Communicator::duplicate() const {
 }
 
 void Communicator::barrier() const {
+  core::enter_step("barrier");
   check_mpi(MPI_Barrier(comm_));
 }
 
 void Communicator::broadcast(std::string& bytes, int root) const {
+  core::enter_step("broadcast");
   auto size = static_cast<std::uint64_t>(bytes.size());
   broadcast_value(size, root);
   bytes.resize(size);
@@ -56,6 +60,7 @@ void Communicator::broadcast(std::string& bytes, int root) const {
 }
 
 std::vector<std::string> Communicator::gather_all(const std::string& mine) const {
+  core::enter_step("gathering from all ranks");
   const auto ranks = static_cast<std::size_t>(size_);
   const auto length = static_cast<std::int64_t>(mine.size());
   std::vector<std::int64_t> lengths(ranks);
@@ -76,6 +81,7 @@ std::vector<std::string> Communicator::gather_all(const std::string& mine) const
 }
 
 std::vector<double> Communicator::gather_all(std::span<const double> mine) const {
+  core::enter_step("gathering from all ranks");
   const auto count = static_cast<int>(mine.size());
   std::vector<double> all(mine.size() * static_cast<std::size_t>(size_));
   check_mpi(MPI_Allgather(mine.data(), count, MPI_DOUBLE, all.data(), count, MPI_DOUBLE, comm_));
@@ -83,6 +89,7 @@ std::vector<double> Communicator::gather_all(std::span<const double> mine) const
 }
 
 double Communicator::max(double mine) const {
+  core::enter_step("maximum over ranks");
   double result = mine;
   check_mpi(MPI_Allreduce(&mine, &result, 1, MPI_DOUBLE, MPI_MAX, comm_));
   return result;

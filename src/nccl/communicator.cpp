@@ -12,7 +12,7 @@ namespace {
 ncclConfig_t to_nccl(const Config& config) {
   ncclConfig_t made = NCCL_CONFIG_INITIALIZER;
   made.blocking = 0;
-  if (config.max_ctas > 0) made.maxCTAs = config.max_ctas;
+  if (config.ctas > 0) made.minCTAs = made.maxCTAs = config.ctas;
   return made;
 }
 
@@ -102,6 +102,16 @@ void Communicator::poll() {
     fail(core::ExitCode::communication, fmt::format("NCCL: {}", ncclGetErrorString(state)));
 }
 
+void* Communicator::register_memory(void* memory, std::size_t bytes) {
+  void* registration = nullptr;
+  settle(ncclCommRegister(comm_, memory, bytes, &registration), "registering a buffer");
+  return registration;
+}
+
+void Communicator::deregister(void* registration) noexcept {
+  if (comm_ != nullptr && registration != nullptr) ncclCommDeregister(comm_, registration);
+}
+
 void Communicator::abort() noexcept {
   if (comm_ != nullptr) ncclCommAbort(std::exchange(comm_, nullptr));
 }
@@ -114,8 +124,8 @@ void Communicator::fail(core::ExitCode code, const std::string& message) {
 void* allocate(std::size_t bytes) {
   void* memory = nullptr;
   if (ncclMemAlloc(&memory, bytes) != ncclSuccess)
-    throw core::Error(core::ExitCode::unsupported,
-                      fmt::format("cannot allocate {} bytes of device memory for NCCL", bytes));
+    throw core::Error(core::ExitCode::communication,
+                      fmt::format("NCCL: cannot allocate {} bytes of device memory", bytes));
   return memory;
 }
 

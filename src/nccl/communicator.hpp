@@ -1,4 +1,5 @@
 #pragma once
+#include <cstddef>
 #include <cstdint>
 #include <string>
 
@@ -13,7 +14,7 @@ namespace ep::nccl {
 void check_nccl(ncclResult_t code, core::SourceLocation where = core::SourceLocation::current());
 
 struct Config {
-  int max_ctas = 0;       // thread blocks, so SMs, that NCCL may occupy; 0: as NCCL likes
+  int ctas = 0;           // thread blocks, so SMs, that NCCL occupies: its least and its most; 0: as NCCL likes
   double timeout_s = 60;  // until what must happen on all ranks counts as hopeless
 };
 
@@ -45,6 +46,10 @@ class Communicator {
   void settle(ncclResult_t result, const char* operation);
   /// Throws Error (communication) and aborts when NCCL has met an error since. @pre settled
   void poll();
+  /// Tells NCCL of memory that will be sent from and received into, which may spare it a copy; null where NCCL refuses.
+  /// Deregister it before it is freed. Throws Error (communication). @pre settled
+  [[nodiscard]] void* register_memory(void* memory, std::size_t bytes);
+  void deregister(void* registration) noexcept;
   /// Ends what is under way, wherever it is; nothing may be called on it afterwards.
   void abort() noexcept;
 
@@ -57,7 +62,8 @@ class Communicator {
   int uncaught_;
 };
 
-/// Device memory that NCCL can send from without copying it first. Throws Error (unsupported) when there is too little.
+/// Device memory that NCCL can send from without copying it first. Throws Error (communication) when there is too
+/// little.
 void* allocate(std::size_t bytes);
 void release(void* memory) noexcept;
 

@@ -61,6 +61,7 @@ struct Plan {
   placement::Placement placement;
   placement::Topology topology;
   std::vector<ChunkTraffic> chunks;
+  bool counts_known = false;  // to all ranks, from an earlier iteration: schedules need not exchange them
 
   [[nodiscard]] int ranks() const { return placement.ranks(); }
 };

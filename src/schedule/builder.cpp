@@ -72,6 +72,7 @@ void Builder::bucket(int chunk) {
 }
 
 void Builder::exchange_counts() {
+  if (plan_.counts_known) return;
   std::vector<BufferId> reads;
   std::vector<BufferId> writes;
   for (int chunk = 0; chunk < chunks(); ++chunk) {

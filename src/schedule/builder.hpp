@@ -19,7 +19,7 @@ class Builder {
   [[nodiscard]] bool has_shared() const;
 
   void bucket(int chunk);
-  void exchange_counts();  // one for all chunks
+  void exchange_counts();  // one for all chunks; none where the plan says that all ranks know the counts
   void pack(int chunk);
   void dispatch(int chunk);
   void experts(int chunk);  // regroup, gate_up, swiglu, down, ungroup

@@ -134,6 +134,14 @@ class Results(Folder):
         self.assertEqual([row["strategy"] for row in alone["rows"]], [alone["choice"]["strategy"]])
         self.assertIsNone(alone["choice"]["fastest_measured"])
 
+    def test_cached_plan_exchanges_no_counts(self):
+        strategies = ["--strategy", "sequential,overlapped,chunked:2,two-batch"]
+        for row in self.report(SMALL + strategies + ["--plan", "cached"], 3)["rows"]:
+            self.assertTrue(row["check"]["passed"])
+            self.assertNotIn("counts", [step["name"] for step in row["steps"]])
+            self.assertEqual(row["bytes"]["dispatch"]["metadata"], 0)
+        self.assertGreater(self.report(SMALL, 3)["rows"][0]["bytes"]["dispatch"]["metadata"], 0)
+
     def test_algorithms_dtypes_and_placements(self):
         for extra in (["--exchange-algorithm", "ialltoallv"], ["--dispatch-dtype", "fp32", "--combine-dtype", "fp32"],
                       ["--placement", "round-robin"], ["--window-in-node", "256x1"], ["--shared-ffn", "0"],
@@ -206,6 +214,8 @@ class BadInput(Folder):
         self.rejects(["--window-in-node", "12x"], "--window-in-node", "12x")
         self.rejects(["--dispatch-dtype", "int4"], "--dispatch-dtype", "int4")
         self.rejects(["--time-limit", "0"], "--time-limit", "0")
+        self.rejects(["--timeout", "-1"], "--timeout", "-1")
+        self.rejects(["--plan", "guessed"], "--plan", "guessed")
         self.rejects(["--routing", "lognormal:x"], "lognormal", "x")
         self.rejects(["--placement", "/nowhere.json"], "/nowhere.json")
         self.rejects(["--hidden", "64M", "--tokens", "64K"], "memory")
@@ -213,6 +223,14 @@ class BadInput(Folder):
         shape = ["--hidden", "1M", "--ffn", "1G", "--shared-ffn", "0", "--topk", "1", "--tokens", "1"]
         self.rejects(shape + ["--experts", "2047"], "size")
         self.rejects(shape + ["--experts", "2046"], "memory")
+
+    def test_gpu_options_on_the_cpu(self):
+        for option in (["--nccl-ctas", "4"], ["--register"], ["--gemm-sms", "4"]):
+            done = run(["--device", "cpu"] + option)
+            self.assertEqual(done.returncode, 5, done.stderr)
+            lines = [line for line in done.stderr.splitlines() if line.startswith("epbench:")]
+            self.assertEqual(len(lines), 1, done.stderr)
+            self.assertIn(option[0], lines[0])
 
     def test_routing_files(self):
         self.rejects(["--routing", self.path("missing.npy")], "missing.npy")

@@ -107,11 +107,7 @@ TEST_P(MpiExchangeTest, FollowsOneAnotherWithoutABarrier) {
   const Progress progress = exchange_->progress();
   EXPECT_EQ(progress.started, 8);
   EXPECT_EQ(progress.finished, 8);
-  EXPECT_EQ(progress.waiting_for, -1);
-  if (exchange_->algorithm() == "windowed") {
-    EXPECT_EQ(progress.bytes_to_send, 0);
-    EXPECT_EQ(progress.bytes_to_receive, 0);
-  }
+  EXPECT_TRUE(progress.open.empty());
 }
 
 INSTANTIATE_TEST_SUITE_P(Mpi, MpiExchangeTest, testing::ValuesIn(cases()),

@@ -30,7 +30,7 @@ std::vector<schedule::Schedule> every_schedule() {
   const auto topology = placement::block_topology(kRanks, 1);
   const plan::LayerShape shape{256, 256, 256, core::DType::bf16, core::DType::bf16};
   std::vector<schedule::Schedule> schedules;
-  for (const std::string& name : schedule::every_strategy()) {
+  for (const std::string& name : schedule::every_strategy(false)) {
     const auto strategy = schedule::parse_strategy(name);
     schedules.push_back(
         schedule::build(strategy, plan::make_plan(routing, placement, topology, strategy.chunks), shape));

@@ -14,7 +14,7 @@ std::vector<MPI_Request> copies(int count, const MPI_Request requests[]) {
 }
 
 void finish_all(const std::vector<MPI_Request>& requests) {
-  for (const MPI_Request request : requests) finish(request);
+  for (MPI_Request request : requests) finish(request);
 }
 
 void finish_some(const std::vector<MPI_Request>& requests, int count, const int indices[]) {
@@ -27,7 +27,7 @@ void finish_some(const std::vector<MPI_Request>& requests, int count, const int 
 extern "C" {
 
 int MPI_Wait(MPI_Request* request, MPI_Status* status) {
-  const MPI_Request before = *request;
+  MPI_Request before = *request;
   const HostInMpi waiting;
   const int error = PMPI_Wait(request, status);
   finish(before);
@@ -59,7 +59,7 @@ int MPI_Waitsome(int count, MPI_Request requests[], int* done, int indices[], MP
 }
 
 int MPI_Test(MPI_Request* request, int* flag, MPI_Status* status) {
-  const MPI_Request before = *request;
+  MPI_Request before = *request;
   host_polls();
   const int error = PMPI_Test(request, flag, status);
   if (*flag != 0) finish(before);

@@ -155,7 +155,7 @@ ncclResult_t ncclMemFree(void* pointer) {
   return ncclSuccess;
 }
 
-ncclResult_t ncclCommRegister(const ncclComm_t comm, void* data, std::size_t bytes, void** handle) {
+ncclResult_t ncclCommRegister(ncclComm_t comm, void* data, std::size_t bytes, void** handle) {
   const Guard guard;
   require_ready(comm, "ncclCommRegister");
   *handle = nullptr;
@@ -168,7 +168,7 @@ ncclResult_t ncclCommRegister(const ncclComm_t comm, void* data, std::size_t byt
   return ncclSuccess;
 }
 
-ncclResult_t ncclCommDeregister(const ncclComm_t comm, void* handle) {
+ncclResult_t ncclCommDeregister(ncclComm_t comm, void* handle) {
   const Guard guard;
   if (handle == nullptr) return ncclSuccess;
   if (comm == nullptr || comm->dead) fail("nccl-usage", "ncclCommDeregister on a communicator that is gone");
@@ -179,21 +179,21 @@ ncclResult_t ncclCommDeregister(const ncclComm_t comm, void* handle) {
   return ncclSuccess;
 }
 
-ncclResult_t ncclCommCount(const ncclComm_t comm, int* count) {
+ncclResult_t ncclCommCount(ncclComm_t comm, int* count) {
   const Guard guard;
   require_ready(comm, "ncclCommCount");
   *count = static_cast<int>(comm->world_ranks.size());
   return ncclSuccess;
 }
 
-ncclResult_t ncclCommUserRank(const ncclComm_t comm, int* rank) {
+ncclResult_t ncclCommUserRank(ncclComm_t comm, int* rank) {
   const Guard guard;
   require_ready(comm, "ncclCommUserRank");
   *rank = comm->rank;
   return ncclSuccess;
 }
 
-ncclResult_t ncclCommCuDevice(const ncclComm_t, int* device) {
+ncclResult_t ncclCommCuDevice(ncclComm_t, int* device) {
   cudaGetDevice(device);
   return ncclSuccess;
 }

@@ -1,0 +1,136 @@
+"""Runs the whole epbench on emulated GPUs: what it computes must be what the cpu device computes, and whatever goes wrong
+with a GPU or a rank must end the job with one message and the exit code of its kind.
+
+Usage: epbench_test.py EPBENCH MPIRUN...
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import unittest
+
+EPBENCH, MPIRUN = sys.argv[1], sys.argv[2:]
+SMALL = ["--tokens", "12", "--hidden", "64", "--ffn", "16", "--shared-ffn", "16", "--experts", "8", "--topk", "2",
+         "-w", "1", "-n", "2", "--time-limit", "0.5"]
+
+
+def run(arguments, ranks, **variables):
+    environment = dict(os.environ, **{name: str(value) for name, value in variables.items()})
+    command = MPIRUN + ["-n", str(ranks), EPBENCH, "run"] + SMALL + arguments
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280, check=False)
+
+
+class SameAsCpu(unittest.TestCase):
+    def report(self, device, exchange):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "out.json")
+            done = run(["--device", device, "--exchange", exchange, "--strategy", "sequential,chunked:2", "--json", path],
+                       4)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            with open(path, encoding="utf-8") as file:
+                return json.load(file), done.stdout
+
+    @staticmethod
+    def planned(report):
+        """What follows from the routing alone, and so must not depend on the device."""
+        fields = ("strategy", "direction", "ranks", "nodes", "bytes")
+        return (report["provenance"]["routing_hash"], report["provenance"]["routing_skew"],
+                [{**{field: row[field] for field in fields},
+                  "steps": [(step["name"], step["kind"], step["stream"]) for step in row["steps"]]}
+                 for row in report["rows"]])
+
+    def test_results_and_marks(self):
+        cpu, cpu_table = self.report("cpu", "mpi")
+        self.assertFalse(cpu["emulated"])
+        self.assertNotIn("emulated", cpu_table)
+        for exchange in ("nccl", "mpi"):
+            with self.subTest(exchange=exchange):
+                cuda, table = self.report("cuda", exchange)
+                self.assertTrue(cuda["emulated"])
+                self.assertEqual(self.planned(cuda), self.planned(cpu))
+                for row in cuda["rows"]:
+                    self.assertEqual((row["device"], row["exchange"], row["status"]), ("cuda", exchange, "ok"))
+                    self.assertTrue(row["check"]["passed"])
+                    self.assertEqual(row["check"]["tokens_checked"], 4 * 12)
+                self.assert_marked(table)
+
+    def assert_marked(self, table):
+        """A measured time begins with ~ wherever it stands, and the head says what that means."""
+        self.assertIn("emulated", table)
+        self.assertGreater(len(re.findall(r"^  \w.*~\d", table, re.MULTILINE)), 20)
+        for line in table.splitlines():
+            if re.match(r"  (median|iteration) ", line) or re.match(r"  \S+ +(compute|comm|host) ", line):
+                self.assertIn("~", line)
+
+
+class Faults(unittest.TestCase):
+    def assert_ends(self, code, fragment, ranks, faulty_rank, arguments=("--device", "cuda"), **variables):
+        done = run(list(arguments), ranks, EP_EMU_FAULT_RANK=faulty_rank, **variables)
+        self.assertEqual(done.returncode, code, done.stderr)
+        lines = [line for line in done.stderr.splitlines() if line.startswith("epbench:")]
+        self.assertEqual(len(lines), 1, done.stderr)
+        self.assertIn(fragment, lines[0])
+        self.assertNotIn("EMULATOR ERROR", done.stderr)
+        return lines[0]
+
+    def test_out_of_memory(self):
+        for count in (5, 40):
+            line = self.assert_ends(2, "cannot allocate", 3, 1, EP_EMU_FAIL_ALLOC=count)
+            self.assertIn("rank 1", line)
+
+    def test_launch_and_kernel_failures(self):
+        self.assert_ends(2, "rank 2", 4, 2, EP_EMU_FAIL_LAUNCH=60)
+        self.assert_ends(2, "cudaErrorLaunchFailure", 2, 0, EP_EMU_FAIL_KERNEL=60)
+        self.assert_ends(2, "CUBLAS_STATUS_EXECUTION_FAILED", 2, 1, EP_EMU_FAIL_CUBLAS=20)
+        self.assert_ends(2, "cudaErrorLaunchFailure", 3, 1, ("--device", "cuda", "--exchange", "mpi"),
+                         EP_EMU_FAIL_KERNEL=60)
+
+    def test_nccl_errors(self):
+        for count in (1, 40):
+            self.assert_ends(3, "NCCL", 3, 0, EP_EMU_FAIL_NCCL=count)
+        self.assert_ends(3, "NCCL", 4, 3, EP_EMU_FAIL_NCCL_ASYNC=30)
+
+    def test_a_rank_that_never_arrives(self):
+        done = run(["--device", "cuda", "--timeout", "10"], 3, EP_EMU_FAULT_RANK=1, EP_EMU_ABSENT=30)
+        self.assertEqual(done.returncode, 4, done.stderr)
+        naming = [line for line in done.stderr.splitlines() if "not reported" in line]
+        self.assertEqual(len(naming), 1, done.stderr)
+        self.assertRegex(naming[0], r"all-to-all \d+, sending to .* not reported reaching it: 1\b")
+
+
+class Tuning(unittest.TestCase):
+    def notes(self, arguments, **variables):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "out.json")
+            done = run(["--device", "cuda", *arguments, "--json", path], 2, **variables)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            with open(path, encoding="utf-8") as file:
+                report = json.load(file)
+        self.assertTrue(all(row["check"]["passed"] for row in report["rows"]))
+        return report["notes"], [step["name"] for row in report["rows"] for step in row["steps"]]
+
+    def test_sms_registration_and_cached_plan(self):
+        notes, steps = self.notes(["--nccl-ctas", "8", "--gemm-sms", "16", "--register", "--plan", "cached"])
+        self.assertIn("SMs: GEMMs take 16, NCCL's thread blocks 8", notes)
+        self.assertIn("registering the exchange's buffers with NCCL was granted", notes)
+        self.assertIn("dispatch", steps)
+        self.assertNotIn("counts", steps)
+        notes, steps = self.notes(["--register"], EP_EMU_REFUSE_REGISTRATION=1)
+        self.assertIn("registering the exchange's buffers with NCCL was refused", notes)
+        self.assertIn("counts", steps)
+
+    def test_refused_where_it_would_do_nothing(self):
+        for arguments in (["--exchange", "mpi", "--nccl-ctas", "4"], ["--exchange", "mpi", "--register"],
+                          ["--gemm-sms", "100000"]):
+            with self.subTest(arguments=arguments):
+                done = run(["--device", "cuda", *arguments], 2)
+                self.assertEqual(done.returncode, 5, done.stderr)
+                lines = [line for line in done.stderr.splitlines() if line.startswith("epbench:")]
+                self.assertEqual(len(lines), 1, done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1], verbosity=2)
