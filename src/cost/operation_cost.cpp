@@ -12,8 +12,17 @@ namespace ep::cost {
 
 namespace {
 
+/// The kernel of the forward pass that moves memory most alike, for machines on which no backward pass was measured.
+schedule::OpKind forward_twin(schedule::OpKind kernel) {
+  using schedule::OpKind;
+  if (kernel == OpKind::pack_grad) return OpKind::pack;
+  if (kernel == OpKind::swiglu_grad) return OpKind::swiglu;
+  return kernel == OpKind::gate_grad ? OpKind::reduce : kernel;
+}
+
 const Line& kernel_line(const Machine& machine, schedule::OpKind kernel) {
-  const auto found = machine.memory.find(kernel);
+  auto found = machine.memory.find(kernel);
+  if (found == machine.memory.end()) found = machine.memory.find(forward_twin(kernel));
   if (found == machine.memory.end()) {
     if (machine.own_memory.gbs > 0) return machine.own_memory;
     throw core::Error(core::ExitCode::internal,

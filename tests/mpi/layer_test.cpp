@@ -15,11 +15,11 @@ namespace {
 
 constexpr int kAllTokens = 1 << 20;
 
-/// Passes everything on, then garbles the first row that came from elsewhere.
+/// Passes everything on, then garbles the first row that came from elsewhere, in all exchanges but the first `spared`.
 class GarblingExchange : public exchange::Exchange {
  public:
-  GarblingExchange(exchange::Exchange& inner, device::Device& device, int rank)
-      : inner_(inner), device_(device), rank_(rank) {}
+  GarblingExchange(exchange::Exchange& inner, device::Device& device, int rank, int spared = 0)
+      : inner_(inner), device_(device), rank_(rank), spared_(spared) {}
   [[nodiscard]] std::string_view name() const override { return inner_.name(); }
   [[nodiscard]] std::string_view algorithm() const override { return inner_.algorithm(); }
   void exchange_counts(std::span<const std::int32_t> send, std::span<std::int32_t> recv) override {
@@ -27,6 +27,7 @@ class GarblingExchange : public exchange::Exchange {
   }
   void all_to_all(device::Stream& comm, const exchange::AllToAll& args) override {
     inner_.all_to_all(comm, args);
+    if (spared_-- > 0) return;
     for (std::size_t peer = 0; peer < args.recv_rows.size(); ++peer) {
       if (static_cast<int>(peer) == rank_ || args.recv_rows[peer] == 0) continue;
       device_.fill(comm, args.recv + args.recv_offsets[peer] * args.row_bytes, 0x3f, args.row_bytes);
@@ -38,6 +39,7 @@ class GarblingExchange : public exchange::Exchange {
   exchange::Exchange& inner_;
   device::Device& device_;
   int rank_;
+  int spared_;
 };
 
 struct Case {
@@ -197,6 +199,26 @@ TEST_P(LayerTest, CheckFindsOneWrongRow) {
     if (peer != communicator_.rank()) returned += rows;
   }
   if (returned > 0) {
+    EXPECT_FALSE(verdict.passed);
+  }
+}
+
+/// Dispatch and combine of the forward pass are right, those of the gradients are not.
+TEST_P(LayerTest, CheckFindsOneWrongGradient) {
+  GarblingExchange garbling(*exchange_, *device_, communicator_.rank(), 2);
+  Layer layer = make_layer(garbling, 1, true);
+  Executor executor(layer);
+  const auto schedule =
+      schedule::build(schedule::parse_strategy("sequential"), plan(1), GetParam().shape, schedule::Direction::step);
+  executor.prepare(schedule);
+  executor.run(schedule, Phase::whole);
+  Verdict verdict = check(layer, kAllTokens);
+  EXPECT_TRUE(verdict.passed) << verdict.complaint;
+  check_gradients(layer, kAllTokens, verdict);
+  const ChunkRows& rows = layer.chunks().front();
+  const bool travelled = rows.sent > rows.send_rows[static_cast<std::size_t>(communicator_.rank())];
+  EXPECT_TRUE(verdict.passed || ranks_ > 1);
+  if (travelled) {
     EXPECT_FALSE(verdict.passed);
   }
 }

@@ -188,5 +188,16 @@ TEST(OperationCost, PricesBothPasses) {
   EXPECT_GT(forward_us, 0);
 }
 
+TEST(OperationCost, PricesGradientsWhereOnlyTheForwardPassWasMeasured) {
+  Machine m = machine(2);
+  using enum schedule::OpKind;
+  for (const schedule::OpKind kernel : {pack_grad, gate_grad, swiglu_grad}) m.memory.erase(kernel);
+  m.gemm.pop_back();
+  const plan::LayerShape shape{64, 32, 16, core::DType::bf16, core::DType::bf16};
+  const auto schedule =
+      build(schedule::parse_strategy("sequential"), test::even_plan(2, 8), shape, schedule::Direction::backward);
+  for (const schedule::Operation& op : schedule.ops) EXPECT_GT(operation_cost(op, m).rank_us[0], 0) << op.name;
+}
+
 }  // namespace
 }  // namespace ep::cost
