@@ -1,5 +1,7 @@
 #include "schedule/schedule.hpp"
 
+#include <iterator>
+
 #include "core/error.hpp"
 
 namespace ep::schedule {
@@ -36,61 +38,16 @@ Direction parse_direction(std::string_view word, std::string_view field) {
 }
 
 std::string_view name_of(OpKind kind) {
-  switch (kind) {
-    case OpKind::bucket:
-      return "bucket";
-    case OpKind::exchange_counts:
-      return "counts";
-    case OpKind::pack:
-      return "pack";
-    case OpKind::dispatch:
-      return "dispatch";
-    case OpKind::regroup:
-      return "regroup";
-    case OpKind::gate_up:
-      return "gate_up";
-    case OpKind::swiglu:
-      return "swiglu";
-    case OpKind::down:
-      return "down";
-    case OpKind::ungroup:
-      return "ungroup";
-    case OpKind::combine:
-      return "combine";
-    case OpKind::reduce:
-      return "reduce";
-    case OpKind::shared:
-      return "shared";
-    case OpKind::gate_grad:
-      return "gate.grad";
-    case OpKind::pack_grad:
-      return "pack.grad";
-    case OpKind::dispatch_grad:
-      return "dispatch.grad";
-    case OpKind::regroup_grad:
-      return "regroup.grad";
-    case OpKind::down_dx:
-      return "down.dx";
-    case OpKind::down_dw:
-      return "down.dw";
-    case OpKind::swiglu_grad:
-      return "swiglu.grad";
-    case OpKind::gate_up_dx:
-      return "gate_up.dx";
-    case OpKind::gate_up_dw:
-      return "gate_up.dw";
-    case OpKind::ungroup_grad:
-      return "ungroup.grad";
-    case OpKind::combine_grad:
-      return "combine.grad";
-    case OpKind::reduce_grad:
-      return "reduce.grad";
-    case OpKind::shared_dx:
-      return "shared.dx";
-    case OpKind::shared_dw:
-      return "shared.dw";
-  }
-  return "?";
+  static constexpr std::string_view kNames[] = {
+      // in the order of OpKind
+      "bucket",        "counts",       "pack",        "dispatch",  "regroup",     "gate_up",    "swiglu",
+      "down",          "ungroup",      "combine",     "reduce",    "shared",      "gate.grad",  "pack.grad",
+      "dispatch.grad", "regroup.grad", "down.dx",     "down.dw",   "swiglu.grad", "gate_up.dx", "gate_up.dw",
+      "ungroup.grad",  "combine.grad", "reduce.grad", "shared.dx", "shared.dw",
+  };
+  static_assert(std::size(kNames) == static_cast<std::size_t>(OpKind::shared_dw) + 1);
+  const auto index = static_cast<std::size_t>(kind);
+  return index < std::size(kNames) ? kNames[index] : "?";
 }
 
 }  // namespace ep::schedule
