@@ -85,6 +85,11 @@ std::vector<PredictedJob> jobs_of(const PredictOptions& o, const cluster::Cluste
   const int per_node =
       o.ranks_per_node.empty() ? cluster.ranks_per_node : parse_ranks(o.ranks_per_node, "--ranks-per-node");
   const std::string ranks = o.ranks.empty() ? fmt::format("{}", cluster.nodes * cluster.ranks_per_node) : o.ranks;
+  for (const std::string& strategy : split(o.layer.strategy, ',')) {
+    if (strategy != "auto") continue;
+    throw core::InputError("command line", "--strategy", o.layer.strategy,
+                           "wanted names, or all to choose from the table");
+  }
   std::vector<PredictedJob> jobs;
   for (const std::string& rank_count : split(ranks, ',')) {
     for (const std::string& tokens : split(o.layer.tokens, ',')) {

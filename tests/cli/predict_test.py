@@ -134,6 +134,7 @@ class Predict(unittest.TestCase):
         self.assert_refused(SMALL + ["--routing", "gaussian"], "--routing", "gaussian")
         self.assert_refused(SMALL + ["--routing", "hot=2*8"], "--routing", "hot=2*8")
         self.assert_refused(SMALL + ["--strategy", "fastest"], "--strategy", "fastest")
+        self.assert_refused(SMALL + ["--strategy", "sequential,auto"], "--strategy", "auto")
         self.assert_refused(SMALL + ["--traffic", "guessed"], "--traffic", "guessed")
         self.assert_refused(SMALL + ["--topk", "33"], "topk", "33")
         with tempfile.TemporaryDirectory() as folder:
