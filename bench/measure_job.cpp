@@ -127,7 +127,6 @@ void measure_job(const MeasureInput& input, Watchdog& watchdog, const KeepReport
   const cost::Machine machine = constants(options, job, communicator, *backend.device, *backend.exchange, clock);
   std::vector<schedule::Schedule> schedules = build_schedules(job);
   report.choice = add_choice(schedules, job, machine, communicator);
-  report.notes = tuning_notes(options, *backend.exchange);
   if (!options.cluster.empty()) report.notes.push_back("predicted with the cluster file of " + machine.origin);
   layer::Layer layer(*backend.device, *backend.exchange,
                      {.routing = job.routing,
@@ -151,8 +150,9 @@ void measure_job(const MeasureInput& input, Watchdog& watchdog, const KeepReport
   const EarlyEnd early_end(watchdog, [&](const std::string& why) {
     const std::lock_guard lock(samples.mutex);
     add_rows();
-    report.notes.push_back(fmt::format("{} ended the job early: the rows hold what was measured until then", why));
-    keep(report);
+    measure::Report early = report;
+    early.notes.push_back(fmt::format("cut short by {}: the rows hold what was measured until then", why));
+    keep(early);
   });
   spdlog::info("measuring {} strategies, at most {} s", schedules.size(), options.time_limit_s);
   take_samples(layer, schedules, communicator, clock, {options.warmup, options.iterations, options.time_limit_s},
@@ -160,6 +160,8 @@ void measure_job(const MeasureInput& input, Watchdog& watchdog, const KeepReport
   std::vector<measure::CheckResult> final_checks = check_results(layer, schedules, communicator, options.check);
   const std::lock_guard lock(samples.mutex);
   checks = std::move(final_checks);
+  // Only now is it known what became of the layer's buffers.
+  for (std::string& note : tuning_notes(options, *backend.exchange)) report.notes.push_back(std::move(note));
   add_rows();
 }
 

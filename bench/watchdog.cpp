@@ -23,14 +23,19 @@ namespace {
 constexpr int kMostPeersNamed = 8;
 constexpr double kLongestWaitS = 1e6;  // what poll() takes
 
-std::atomic<int> wake_on_term{-1};
+std::atomic<int> wake_on_signal{-1};
+std::atomic<bool> continued{false};
 std::atomic<bool> terminated{false};
 
-void on_term(int /*signal*/) {
-  terminated = true;
+void on_signal(int signal) {
+  (signal == SIGTERM ? terminated : continued) = true;
   const std::uint64_t one = 1;
-  [[maybe_unused]] const ssize_t written = write(wake_on_term, &one, sizeof(one));
+  [[maybe_unused]] const ssize_t written = write(wake_on_signal, &one, sizeof(one));
 }
+
+/// Before it ends a job, Open MPI's mpirun continues the processes that may be stopped, waits for a second, and leaves
+/// milliseconds between SIGTERM and SIGKILL: the first is the time to save.
+constexpr int kSignals[] = {SIGCONT, SIGTERM};
 
 /// Ranks that are a little apart when they hang get to report in this time.
 double patience_s(double timeout_s) {
@@ -74,7 +79,7 @@ Watchdog::Watchdog(const mpi::Communicator& communicator, std::string host, doub
     : communicator_(communicator.duplicate()),
       host_(std::move(host)),
       timeout_s_(timeout_s),
-      wake_(eventfd(0, EFD_CLOEXEC)),
+      wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       thread_([this] { guard(); }) {}
 
 Watchdog::~Watchdog() {
@@ -92,8 +97,10 @@ void Watchdog::guard() {
     if (left_s <= 0) bite(where());
     pollfd woken{wake_, POLLIN, 0};
     poll(&woken, 1, static_cast<int>(std::min(left_s, kLongestWaitS) * 1e3) + 1);
+    std::uint64_t woken_by = 0;
+    [[maybe_unused]] const ssize_t drained = read(wake_, &woken_by, sizeof(woken_by));
+    if (continued.exchange(false) || terminated) save("a signal");
     if (!terminated) continue;
-    save("SIGTERM");
     std::signal(SIGTERM, SIG_DFL);
     std::raise(SIGTERM);
   }
@@ -179,7 +186,6 @@ void Watchdog::save(const std::string& why) {
   } catch (const std::exception& error) {
     say(error.what());
   }
-  save_ = nullptr;
 }
 
 EarlyEnd::EarlyEnd(Watchdog& watchdog, std::function<void(const std::string& why)> save)
@@ -189,13 +195,13 @@ EarlyEnd::EarlyEnd(Watchdog& watchdog, std::function<void(const std::string& why
     const std::lock_guard lock(watchdog_.saving_);
     watchdog_.save_ = std::move(save);
   }
-  wake_on_term = watchdog_.wake_;
-  std::signal(SIGTERM, on_term);
+  wake_on_signal = watchdog_.wake_;
+  for (const int signal : kSignals) std::signal(signal, on_signal);
 }
 
 EarlyEnd::~EarlyEnd() {
   if (watchdog_.communicator_.rank() != 0) return;
-  std::signal(SIGTERM, SIG_DFL);
+  for (const int signal : kSignals) std::signal(signal, SIG_DFL);
   if (std::uncaught_exceptions() != uncaught_) watchdog_.save("an error");
   const std::lock_guard lock(watchdog_.saving_);
   watchdog_.save_ = nullptr;

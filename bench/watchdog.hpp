@@ -47,8 +47,9 @@ class Watchdog {
   std::thread thread_;  // last: it uses all of the above
 };
 
-/// While it lives on rank 0, `save` is called once if the job ends before its time: on a time-out, on SIGTERM (with
-/// which mpirun and Slurm end a job that has lost a rank or run out of time), or when an exception passes.
+/// While it lives on rank 0, `save` is called when the job ends before its time, or may: on a time-out, when an
+/// exception passes, on SIGTERM, and on SIGCONT, with which mpirun and Slurm begin to end a job that has lost a rank or
+/// run out of time. It may be called again, from another thread than before.
 class EarlyEnd {
  public:
   EarlyEnd(Watchdog& watchdog, std::function<void(const std::string& why)> save);

@@ -172,8 +172,8 @@ std::string strategy_section(const Row& row, const Style& style, double clock_un
   }
   result += bottleneck_lines(row);
   if (measure::trusted(row)) result += suspect_lines(row);
-  result += labelled("route cost", fmt::format("{:.4f} ms, if all remote copies crossed one link one after another",
-                                               row.route_cost_ms));
+  result += labelled("route cost", style.marked(fmt::format("{:.4f}", row.route_cost_ms)) +
+                                       " ms, if all remote copies crossed one link one after another");
   result += check_line(row);
   return result + "\n" + bytes_table(row, style);
 }
