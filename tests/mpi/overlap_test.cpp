@@ -73,10 +73,11 @@ TEST_P(OverlapOfSleeps, IsRecoveredWithinThreePoints) {
 
   // Until the median is known, but no more than a few seconds.
   const mpi::ClockSync clock(communicator);
-  const std::vector<Samples> samples = take_samples(layer, {two_then_one()}, communicator, clock, {1, 7, 2.0});
+  SampleSet samples;
+  take_samples(layer, {two_then_one()}, communicator, clock, {1, 7, 2.0}, samples);
 
   for (int rank = 0; rank < ranks; ++rank) {
-    const auto figures = measure::overlap(samples.front().overlap[static_cast<std::size_t>(rank)]);
+    const auto figures = measure::overlap(samples.of_schedule.front().overlap[static_cast<std::size_t>(rank)]);
     ASSERT_TRUE(figures);
     EXPECT_NEAR(figures->efficiency, share, 0.03) << "rank " << rank;
     EXPECT_NEAR(figures->exposed_us, (1 - share) * kSleepMs * 1e3, 0.03 * kSleepMs * 1e3) << "rank " << rank;
