@@ -24,7 +24,9 @@ __global__ void __launch_bounds__(gpu::kBlockThreads) gate_grad_copies(GateGradA
   const std::int32_t position = __ldg(args.position + copy);
   float sum = 0.0F;
   if (position >= 0) {
-    const Grad* const grad = static_cast<const Grad*>(args.grad) + copy / args.topk * args.hidden;
+    // Positions are 32 bits wide, so copies fit; a division of 64 is a call, around which registers spill.
+    const std::uint32_t token = static_cast<std::uint32_t>(copy) / static_cast<std::uint32_t>(args.topk);
+    const Grad* const grad = static_cast<const Grad*>(args.grad) + std::int64_t{token} * args.hidden;
     const Row* const row = static_cast<const Row*>(args.rows) + std::int64_t{position} * args.hidden;
     const auto fours = static_cast<std::uint32_t>(args.hidden) / 4;
     for (auto four = static_cast<std::uint32_t>(gpu::lane()); four < fours; four += gpu::kWarp) {

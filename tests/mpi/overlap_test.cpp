@@ -51,6 +51,7 @@ schedule::Schedule two_then_one() {
   using schedule::OpKind;
   schedule::Schedule schedule;
   schedule.strategy = "sleep";
+  schedule.direction = schedule::name_of(schedule::Direction::forward);
   schedule.ops = {operation(0, OpKind::dispatch, Lane::comm), operation(1, OpKind::dispatch, Lane::comm),
                   operation(2, OpKind::combine, Lane::compute)};
   schedule.ops[2].waits = {0};
