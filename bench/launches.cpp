@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <string_view>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <thread>
 #include <unistd.h>
 
 #include <fmt/format.h>
@@ -52,6 +54,53 @@ class TemporaryFolder {
 
  private:
   std::filesystem::path path_;
+};
+
+/// Where the ranks' processes of one job on one host meet between launches, before any has MPI: a folder in which each
+/// leaves a file. A rank that began the next launch while another was still leaving the last one was seen to hang in
+/// MPI_Init.
+class Meeting {
+ public:
+  Meeting()
+      : ranks_(variable("OMPI_COMM_WORLD_SIZE").empty()
+                   ? 1
+                   : core::parse_size(variable("OMPI_COMM_WORLD_SIZE"), "OMPI_COMM_WORLD_SIZE")),
+        path_(std::filesystem::temp_directory_path() /
+              fmt::format("epbench-meeting-{}-{}-{}", getuid(), getppid(), variable("PMIX_NAMESPACE"))) {
+    std::error_code exists;
+    if (ranks_ > 1) std::filesystem::create_directory(path_, exists);
+  }
+  ~Meeting() {
+    std::error_code ignored;
+    if (first_process()) std::filesystem::remove_all(path_, ignored);
+  }
+  Meeting(const Meeting&) = delete;
+  Meeting& operator=(const Meeting&) = delete;
+
+  /// Returns when every rank has called it as often. A rank that ends without doing so ends the job: mpirun sees to it.
+  void wait() {
+    if (ranks_ == 1) return;
+    const std::string prefix = fmt::format("{}-", met_++);
+    report::write_file((path_ / fmt::format("{}{}", prefix, variable("OMPI_COMM_WORLD_RANK"))).string(), "");
+    while (present(prefix) < ranks_) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+
+ private:
+  /// All, once the first rank, which leaves after everybody has come to the last meeting, has removed the folder.
+  [[nodiscard]] std::int64_t present(const std::string& prefix) const {
+    std::int64_t count = 0;
+    std::error_code gone;
+    for (std::filesystem::directory_iterator entry(path_, gone), end; !gone && entry != end; entry.increment(gone)) {
+      const std::string name = entry->path().filename().string();
+      const bool whole = name.find_first_not_of("0123456789", prefix.size()) == std::string::npos;  // no temporary file
+      count += name.starts_with(prefix) && whole ? 1 : 0;
+    }
+    return gone ? ranks_ : count;
+  }
+
+  std::int64_t ranks_;
+  std::filesystem::path path_;
+  int met_ = 0;
 };
 
 measure::Report read_report(const std::string& path) {
@@ -114,13 +163,16 @@ LaunchOutcome run_launches(const RunOptions& options, char** argv) {
                       "job a launch with --json and put the files together with 'epbench merge'");
   }
   const TemporaryFolder folder;
+  Meeting meeting;
   LaunchOutcome outcome;
   for (int index = 0; index < options.launches; ++index) {
+    if (index > 0) meeting.wait();
     const int code = run_child(index, folder, argv);
     outcome.exit_code = std::max(outcome.exit_code, code);
     // Wrong data is a result: the report shows it.
     if (code != 0 && code != static_cast<int>(core::ExitCode::wrong_data)) return outcome;
   }
+  meeting.wait();                                                // its folder goes with rank 0
   if (!std::filesystem::exists(folder.file(0))) return outcome;  // not rank 0
   std::vector<measure::Report> reports;
   for (int index = 0; index < options.launches; ++index) reports.push_back(read_report(folder.file(index)));
