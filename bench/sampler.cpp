@@ -41,7 +41,7 @@ class Series {
  public:
   Series(layer::Layer& layer, const schedule::Schedule& schedule, const mpi::Communicator& communicator,
          Samples& samples)
-      : layer_(layer), executor_(layer), schedule_(schedule), communicator_(communicator), samples_(samples) {
+      : executor_(layer), schedule_(schedule), communicator_(communicator), samples_(samples) {
     samples_.overlap.resize(static_cast<std::size_t>(communicator.size()));
   }
 
@@ -102,7 +102,6 @@ class Series {
   void finish(int least) { samples_.converged = converged(least); }
 
  private:
-  layer::Layer& layer_;
   layer::Executor executor_;
   const schedule::Schedule& schedule_;
   const mpi::Communicator& communicator_;
