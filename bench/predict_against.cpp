@@ -63,8 +63,7 @@ std::string predict_against(const std::string& csv, const std::string& constants
   report::TextTable table("llrrlrrrrrl");
   table.add({"source", "hardware", "ranks", "tokens", "exchange", "published us", "left out us", "datasheet", "fitted",
              "left out", "bound by"});
-  for (std::size_t i = 0; i < scores.size(); ++i) {
-    const Score& score = scores[i];
+  for (const Score& score : scores) {
     const published::Row& row = rows[score.figure.row];
     const auto error = [&](double predicted_us) {
       return fmt::format("{:+.1f}%", measure::error_percent(predicted_us, score.figure.measured_us));

@@ -111,7 +111,7 @@ double route_cost_ms(const PredictionInput& input) {
 }  // namespace
 
 cost::Prediction add_prediction(measure::Row& row, const PredictionInput& input) {
-  const cost::Prediction prediction = cost::predict(input.schedule, input.machine);
+  cost::Prediction prediction = cost::predict(input.schedule, input.machine);
   row.strategy = input.schedule.strategy;
   row.direction = input.schedule.direction;
   row.nodes = input.machine.topology.nodes;

@@ -53,7 +53,7 @@ def draw_steps(report):
     scale = Scale(longest)
     width, height = 1.3 + 2.75 * max(len(rows), 2), 0.36 * len(kinds) + 1.65
     figure, panels = plt.subplots(1, len(rows), sharex=True, sharey=True, squeeze=False, figsize=(width, height))
-    top = head(figure, "Steps: measured and predicted, all parts of a step together", report)
+    top = head(figure, "Steps, measured and predicted", report)
     figure.subplots_adjust(left=0.85 / width, right=1 - 0.15 / width, top=top - 0.25 / height, bottom=0.5 / height,
                            wspace=0.08)
     for axes, (row, steps) in zip(panels[0], rows):

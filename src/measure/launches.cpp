@@ -137,10 +137,11 @@ void merge_counts(Row& merged, const Across<Row>& launches) {
   }
 }
 
-const Row& nearest_median(const Across<Row>& launches) {
-  const double middle = median_of(launches, &Row::median_us);
-  return **std::min_element(launches.begin(), launches.end(), [middle](const Row* a, const Row* b) {
-    return std::abs(a->median_us - middle) < std::abs(b->median_us - middle);
+/// The launch whose `figure` is nearest the median of all.
+const Row& nearest_median(const Across<Row>& launches, double Row::*figure) {
+  const double middle = median_of(launches, figure);
+  return **std::min_element(launches.begin(), launches.end(), [&](const Row* a, const Row* b) {
+    return std::abs(a->*figure - middle) < std::abs(b->*figure - middle);
   });
 }
 
@@ -149,12 +150,12 @@ Row merge_rows(const Across<Row>& launches) {
   Row merged = *launches.front();
   merge_figures(merged, launches);
   merge_counts(merged, launches);
-  const Row& typical = nearest_median(launches);
+  const Row& typical = nearest_median(launches, &Row::median_us);
   merged.bottleneck = typical.bottleneck;
   merged.runner_up = typical.runner_up;
   merged.suspects = merge_suspects(launches);
   merged.measured_spans = typical.measured_spans;
-  merged.predicted_spans = typical.predicted_spans;
+  merged.predicted_spans = nearest_median(launches, &Row::predicted_us).predicted_spans;
   return merged;
 }
 
