@@ -18,14 +18,15 @@ def by_kind(row):
     return kinds
 
 
-def pair_of_bars(axes, place, measured, predicted, scale, ends=("", "")):
-    """Measured above predicted, each with its time and what else there is to say behind it."""
+def pair_of_bars(axes, place, measured, predicted, scale, ends=("", ""), reach=0):
+    """Measured above predicted, each with its time and what else there is to say behind it, and behind `reach`."""
     for offset, us, colour, end in ((-0.2, measured, MEASURED, ends[0]), (0.2, predicted, PREDICTED, ends[1])):
         if us is None:
             axes.text(0, place + offset, " no time", va="center", size=7)
             continue
         axes.barh(place + offset, us / scale.us, height=0.38, color=colour)
-        axes.text(us / scale.us, place + offset, f" {scale.text(us)}{end}", va="center", size=7)
+        edge = max(us, reach) if offset < 0 else us
+        axes.text(edge / scale.us, place + offset, f" {scale.text(us)}{end}", va="center", size=7)
 
 
 def error_of(measured, predicted):
@@ -114,7 +115,7 @@ def draw_strategies(report):
     for place, row in enumerate(rows):
         ends = (speed_up(row, report, "median_us"),
                 speed_up(row, report, "predicted_us") + error_of(row["median_us"], row["predicted_us"]))
-        pair_of_bars(panels[0, 0], place, row["median_us"], row["predicted_us"], scale, ends)
+        pair_of_bars(panels[0, 0], place, row["median_us"], row["predicted_us"], scale, ends, row["ci_high_us"] or 0)
         if row["median_us"]:
             interval = row["ci_low_us"] / scale.us, row["ci_high_us"] / scale.us
             panels[0, 0].plot(interval, [place - 0.2] * 2, color=BLACK, linewidth=1.2, marker="|", markersize=4)
