@@ -7,8 +7,8 @@ namespace ep::cuda {
 namespace {
 
 nvtxDomainHandle_t domain() {
-  static const nvtxDomainHandle_t handle = nvtxDomainCreateA("epbench");
-  return handle;
+  static nvtxDomainRegistration* const kHandle = nvtxDomainCreateA("epbench");
+  return kHandle;
 }
 
 }  // namespace
