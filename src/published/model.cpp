@@ -79,8 +79,8 @@ double counted(const Row& row, const TokenTraffic& token) {
 
 }  // namespace
 
-Constants parse_constants(const std::string& file, std::string_view source) {
-  const json document = core::parse_json(file, source);
+Constants parse_constants(const std::string& text, std::string_view source) {
+  const json document = core::parse_json(text, source);
   core::require_fields(document, source, "constants", {"format", "hardware", "libraries"});
   if (core::whole_number(document.at("format"), source, "format") != 1) {
     throw core::InputError(source, "format", core::shown(document.at("format")), "this program reads format 1");
