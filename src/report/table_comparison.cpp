@@ -98,10 +98,9 @@ std::string choice_section(const measure::Report& report, const Style& style) {
   }
   const std::string head = fmt::format(
       "auto chose {}: the shortest predicted time of {} candidates (compute: of the rank that computes longest; "
-      "exposed: "
-      "the rest, communication and waiting that no compute hides; shown: the best {}, and sequential)",
+      "exposed: the rest, communication and waiting that no compute hides; shown: the best {}, and sequential)",
       report.choice->strategy, candidates.size(), std::min(kShown, candidates.size()));
-  const std::string text = "\n" + wrapped(head, "  ") + table.str(2);
+  std::string text = "\n" + wrapped(head, "  ") + table.str(2);
   const auto result = choice_result(report);
   if (!result) return text;
   if (result->chosen == result->fastest) return text + "  measured: it was the fastest of those measured too\n";
