@@ -148,8 +148,9 @@ Gradients backward(const TinyLayer& layer) {
 }
 
 /// Central differences: the error of the quotient is of the order of step^2, that of its rounding 2^-53 / step.
-void compare(TinyLayer layer, std::vector<float> TinyLayer::*variable, const std::vector<float>& gradient,
+void compare(const TinyLayer& at, std::vector<float> TinyLayer::*variable, const std::vector<float>& gradient,
              const char* name) {
+  TinyLayer layer = at;
   constexpr float kStep = 0x1p-9F;
   for (std::size_t i = 0; i < gradient.size(); ++i) {
     float& value = (layer.*variable)[i];
