@@ -77,6 +77,8 @@ cublasStatus_t enqueue(cublasHandle_t handle, const char* name, Batch batch, cub
          fmt::format("{} without a workspace since the last cublasSetStream: cuBLAS may allocate", name));
   }
   const auto work = [batch = std::move(batch), prepare, state = *handle]() mutable {
+    // After a failed kernel nothing runs any more; its results, pointers among them, are not there.
+    if (Engine::get().sticky_error() != cudaSuccess) return true;
     use_workspace(state);
     prepare(batch);
     for (const Gemm& gemm : batch) gemm.run();
