@@ -27,7 +27,6 @@ constexpr const char* kIndexVariable = "EPBENCH_LAUNCH_INDEX";
 constexpr const char* kReportVariable = "EPBENCH_LAUNCH_REPORT";
 constexpr const char* kFirstVariable = "EPBENCH_LAUNCH_FIRST_REPORT";
 constexpr std::array kRankVariables = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"};
-constexpr std::int64_t kReportLimitBytes = std::int64_t{1} << 30;
 
 std::string_view variable(const char* name) {
   const char* const value = std::getenv(name);
@@ -103,10 +102,6 @@ class Meeting {
   int met_ = 0;
 };
 
-measure::Report read_report(const std::string& path) {
-  return report::from_json(core::read_file(path, kReportLimitBytes), path);
-}
-
 /// Starts the program anew as launch `index` and returns its exit code (128 + signal when it was killed).
 int run_child(int index, const TemporaryFolder& folder, char** argv) {
   const pid_t parent = getpid();
@@ -149,7 +144,7 @@ std::optional<LaunchChild> launch_child() {
 
 std::optional<measure::Choice> first_launch_choice() {
   const std::string first(variable(kFirstVariable));
-  return first.empty() ? std::nullopt : read_report(first).choice;
+  return first.empty() ? std::nullopt : report::read_file(first).choice;
 }
 
 LaunchOutcome run_launches(const RunOptions& options, char** argv) {
@@ -175,7 +170,7 @@ LaunchOutcome run_launches(const RunOptions& options, char** argv) {
   meeting.wait();                                                // its folder goes with rank 0
   if (!std::filesystem::exists(folder.file(0))) return outcome;  // not rank 0
   std::vector<measure::Report> reports;
-  for (int index = 0; index < options.launches; ++index) reports.push_back(read_report(folder.file(index)));
+  for (int index = 0; index < options.launches; ++index) reports.push_back(report::read_file(folder.file(index)));
   outcome.merged = measure::merge_launches(reports);
   return outcome;
 }

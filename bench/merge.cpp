@@ -5,15 +5,12 @@
 #include <fmt/core.h>
 
 #include "bench/commands.hpp"
-#include "core/parse.hpp"
 #include "measure/launches.hpp"
 #include "report/report.hpp"
 
 namespace ep::bench {
 
 namespace {
-
-constexpr std::int64_t kReportLimitBytes = std::int64_t{1} << 30;
 
 struct MergeOptions {
   std::vector<std::string> files;
@@ -24,7 +21,7 @@ struct MergeOptions {
 void merge(const MergeOptions& options) {
   std::vector<measure::Report> reports;
   for (const std::string& file : options.files) {
-    reports.push_back(report::from_json(core::read_file(file, kReportLimitBytes), file));
+    reports.push_back(report::read_file(file));
   }
   const measure::Report merged = measure::merge_launches(reports);
   fmt::print("{}", report::table(merged));

@@ -4,8 +4,8 @@
 #include <fmt/format.h>
 
 #include "bench/predict.hpp"
+#include "core/median.hpp"
 #include "core/parse.hpp"
-#include "measure/statistics.hpp"
 #include "published/score.hpp"
 #include "report/text_table.hpp"
 
@@ -32,7 +32,7 @@ std::string summary(const std::vector<Score>& scores) {
   for (const Column& column : kColumns) {
     std::vector<double> errors = published::errors_percent(scores, column.predicted_us);
     for (double& error : errors) error = std::abs(error);
-    table.add({column.name, fmt::format("{:.1f}%", measure::median(errors)),
+    table.add({column.name, fmt::format("{:.1f}%", core::median(errors)),
                fmt::format("{:.1f}%", *std::max_element(errors.begin(), errors.end())), column.meaning});
   }
   return table.str(0);

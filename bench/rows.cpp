@@ -5,6 +5,7 @@
 
 #include "bench/prediction.hpp"
 #include "bench/suspects.hpp"
+#include "core/median.hpp"
 #include "measure/statistics.hpp"
 
 namespace ep::bench {
@@ -65,8 +66,8 @@ void add_ranks(measure::Row& row, const RowContext& context, const Samples& samp
     measure::RankResult result;
     result.rank = rank;
     result.host = context.hosts[r];
-    result.lateness_us = measure::median(m.rank_lateness_us[r]);
-    result.iteration_us = measure::median(m.rank_iteration_us[r]);
+    result.lateness_us = core::median(m.rank_lateness_us[r]);
+    result.iteration_us = core::median(m.rank_iteration_us[r]);
     if (const auto figures = row.ranks > 1 ? measure::overlap(samples.overlap[r]) : std::nullopt) {
       result.exposed_us = figures->exposed_us;
       result.overlap_efficiency = figures->efficiency;
@@ -83,8 +84,8 @@ void add_ranks(measure::Row& row, const RowContext& context, const Samples& samp
 
 void add_measured_steps(measure::Row& row, const Measured& m) {
   for (std::size_t op = 0; op < row.steps.size(); ++op) {
-    row.steps[op].start_us = measure::median(m.op_start_us[op]);
-    row.steps[op].measured_us = measure::median(m.op_duration_us[op]);
+    row.steps[op].start_us = core::median(m.op_start_us[op]);
+    row.steps[op].measured_us = core::median(m.op_duration_us[op]);
   }
 }
 

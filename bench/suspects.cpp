@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "measure/statistics.hpp"
+#include "core/median.hpp"
 
 namespace ep::bench {
 
@@ -39,7 +39,7 @@ std::vector<Busy> compute_us(const Samples& samples, int ranks) {
   for (auto& rank : busy) {
     std::sort(rank.begin(), rank.end());
     const std::size_t last = rank.size() - 1;
-    quartiles.push_back({rank[last / 4], measure::median(rank), rank[last - last / 4]});
+    quartiles.push_back({rank[last / 4], core::median(rank), rank[last - last / 4]});
   }
   return quartiles;
 }
@@ -84,9 +84,9 @@ std::vector<measure::Suspect> find_suspects(const RowContext& context, const sch
       medians.push_back(share[static_cast<std::size_t>(peer)].median_us);
       highs.push_back(share[static_cast<std::size_t>(peer)].high_us);
     }
-    const double slowdown = mine.median_us / measure::median(std::move(medians));
+    const double slowdown = mine.median_us / core::median(std::move(medians));
     // Slower all the time, not in some iterations: what disturbs a rank now and then is noise.
-    if (slowdown > kSlowCompute && mine.low_us > measure::median(std::move(highs)))
+    if (slowdown > kSlowCompute && mine.low_us > core::median(std::move(highs)))
       suspects.push_back({"compute", rank, context.hosts[static_cast<std::size_t>(rank)], slowdown});
   }
   std::stable_sort(suspects.begin(), suspects.end(),

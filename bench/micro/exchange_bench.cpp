@@ -14,6 +14,7 @@
 
 #include "core/clock.hpp"
 #include "core/matrix.hpp"
+#include "core/median.hpp"
 #include "core/parse.hpp"
 #include "core/random.hpp"
 #include "device/cpu_stream.hpp"
@@ -68,11 +69,6 @@ struct Contender {
   std::function<void(const exchange::AllToAll&, const Side&, const Side&)> enqueue;
   std::vector<double> times_us;
 };
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
 
 class Bench {
  public:
@@ -157,9 +153,9 @@ class Bench {
   void print(const std::string& pattern, std::int64_t mean, double own_bytes) const {
     const double busiest = world_.max(own_bytes);
     if (world_.rank() != 0) return;
-    const double base = median(contenders_[0].times_us);
-    const double windowed = median(contenders_[1].times_us);
-    const double collective = median(contenders_[2].times_us);
+    const double base = core::median(contenders_[0].times_us);
+    const double windowed = core::median(contenders_[1].times_us);
+    const double collective = core::median(contenders_[2].times_us);
     std::vector<double> ratios;  // turn by turn: what disturbs the machine mostly disturbs both
     for (std::size_t i = 0; i < contenders_[0].times_us.size(); ++i)
       ratios.push_back(contenders_[0].times_us[i] / contenders_[1].times_us[i]);

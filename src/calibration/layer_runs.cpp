@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "core/clock.hpp"
+#include "core/median.hpp"
 #include "layer/gather.hpp"
 #include "layer/layer.hpp"
 #include "routing/routing.hpp"
@@ -14,12 +15,6 @@ namespace ep::calibration {
 namespace {
 
 constexpr int kMostRepeats = 5;
-
-double median(std::vector<double> values) {
-  const auto middle = values.begin() + std::ssize(values) / 2;
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
 
 const schedule::Operation& find(const schedule::Schedule& schedule, schedule::OpKind kind) {
   return *std::find_if(schedule.ops.begin(), schedule.ops.end(),
@@ -37,7 +32,7 @@ class Durations {
   }
   [[nodiscard]] std::vector<double> medians() const {
     std::vector<double> result;
-    for (const auto& samples : by_op_) result.push_back(median(samples));
+    for (const auto& samples : by_op_) result.push_back(core::median(samples));
     return result;
   }
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "core/median.hpp"
+
 namespace ep::calibration {
 
 namespace {
@@ -23,12 +25,6 @@ Tables lay_out(const core::Matrix<std::int64_t>& bytes, int rank, bool sending) 
     offset += count;
   }
   return tables;
-}
-
-double median(std::vector<double> values) {
-  const auto middle = values.begin() + std::ssize(values) / 2;
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
 }
 
 }  // namespace
@@ -74,7 +70,7 @@ double ExchangeProbe::time_us(const core::Matrix<std::int64_t>& bytes, int repea
   std::vector<double> slowest;
   for (const std::vector<double>& ranks : samples(bytes, repeats))
     slowest.push_back(*std::max_element(ranks.begin(), ranks.end()));
-  return median(std::move(slowest));
+  return core::median(std::move(slowest));
 }
 
 std::vector<double> ExchangeProbe::rank_times_us(const core::Matrix<std::int64_t>& bytes, int repeats) {
@@ -83,7 +79,7 @@ std::vector<double> ExchangeProbe::rank_times_us(const core::Matrix<std::int64_t
   for (std::size_t rank = 0; rank < all.front().size(); ++rank) {
     std::vector<double> times;
     for (const std::vector<double>& ranks : all) times.push_back(ranks[rank]);
-    medians.push_back(median(std::move(times)));
+    medians.push_back(core::median(std::move(times)));
   }
   return medians;
 }

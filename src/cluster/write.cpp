@@ -10,12 +10,12 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 Json line_json(const Cited<cost::Line>& line, bool link) {
-  Json json;
-  if (link) json["start_us"] = line.value.start_us;
-  json["latency_us"] = line.value.latency_us;
-  json["gbs"] = line.value.gbs;
-  json["origin"] = line.origin;
-  return json;
+  Json result;
+  if (link) result["start_us"] = line.value.start_us;
+  result["latency_us"] = line.value.latency_us;
+  result["gbs"] = line.value.gbs;
+  result["origin"] = line.origin;
+  return result;
 }
 
 Json link_json(const std::optional<Cited<cost::Line>>& link) {
@@ -49,34 +49,34 @@ Json rank_json(int rank, const Cited<cost::RankOverride>& own) {
 }  // namespace
 
 std::string to_json(const Cluster& cluster) {
-  Json json = {{"format", kFormat},
-               {"name", cluster.name},
-               {"nodes", cluster.nodes},
-               {"ranks_per_node", cluster.ranks_per_node},
-               {"links_at_once", cluster.links_at_once}};
-  json["links"] = {{"in_node", link_json(cluster.in_node)},
-                   {"between_nodes", link_json(cluster.between_nodes)},
-                   {"node_memory", link_json(cluster.node_memory)},
-                   {"node_nic", link_json(cluster.node_nic)}};
-  json["own_memory"] = line_json(cluster.own_memory, false);
-  json["kernels"] = Json::object();
+  Json result = {{"format", kFormat},
+                 {"name", cluster.name},
+                 {"nodes", cluster.nodes},
+                 {"ranks_per_node", cluster.ranks_per_node},
+                 {"links_at_once", cluster.links_at_once}};
+  result["links"] = {{"in_node", link_json(cluster.in_node)},
+                     {"between_nodes", link_json(cluster.between_nodes)},
+                     {"node_memory", link_json(cluster.node_memory)},
+                     {"node_nic", link_json(cluster.node_nic)}};
+  result["own_memory"] = line_json(cluster.own_memory, false);
+  result["kernels"] = Json::object();
   for (const auto& [kernel, line] : cluster.kernels) {
-    json["kernels"][std::string(schedule::name_of(kernel))] = line_json(line, false);
+    result["kernels"][std::string(schedule::name_of(kernel))] = line_json(line, false);
   }
-  json["counts"] = {{"latency_us", cluster.counts_us.value}, {"origin", cluster.counts_us.origin}};
-  json["gemm"] = Json::array();
-  for (const auto& curve : cluster.gemm) json["gemm"].push_back(curve_json(curve));
-  json["overlap"] = {{"compute", cluster.overlap.value.compute},
-                     {"comm", cluster.overlap.value.comm},
-                     {"origin", cluster.overlap.origin}};
-  json["link_scale"] = Json::array();
+  result["counts"] = {{"latency_us", cluster.counts_us.value}, {"origin", cluster.counts_us.origin}};
+  result["gemm"] = Json::array();
+  for (const auto& curve : cluster.gemm) result["gemm"].push_back(curve_json(curve));
+  result["overlap"] = {{"compute", cluster.overlap.value.compute},
+                       {"comm", cluster.overlap.value.comm},
+                       {"origin", cluster.overlap.origin}};
+  result["link_scale"] = Json::array();
   for (const auto& [node, scale] : cluster.link_scale) {
-    json["link_scale"].push_back(
+    result["link_scale"].push_back(
         {{"node", node}, {"egress", scale.value.egress}, {"ingress", scale.value.ingress}, {"origin", scale.origin}});
   }
-  json["ranks"] = Json::array();
-  for (const auto& [rank, own] : cluster.ranks) json["ranks"].push_back(rank_json(rank, own));
-  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  result["ranks"] = Json::array();
+  for (const auto& [rank, own] : cluster.ranks) result["ranks"].push_back(rank_json(rank, own));
+  return result.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
 }  // namespace ep::cluster

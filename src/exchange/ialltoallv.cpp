@@ -10,7 +10,7 @@
 namespace ep::exchange {
 namespace {
 
-constexpr int kTag = 1;
+constexpr int kSurplusTag = 1;
 
 /// Owns the datatype of one row, so that counts and offsets are in rows and stay within an int.
 struct TypePolicy {
@@ -108,11 +108,11 @@ void Ialltoallv::start(const AllToAll& args) {
   for (std::size_t i = 0; i < tail_.size(); ++i) {
     const Piece& piece = tail_[i];
     if (piece.sends)
-      mpi::check_mpi(MPI_Isend(args.send + piece.first_row * row_bytes_, piece.rows, type, piece.rank, kTag, comm,
-                               &requests_[1 + i]));
+      mpi::check_mpi(MPI_Isend(args.send + piece.first_row * row_bytes_, piece.rows, type, piece.rank, kSurplusTag,
+                               comm, &requests_[1 + i]));
     else
-      mpi::check_mpi(MPI_Irecv(args.recv + piece.first_row * row_bytes_, piece.rows, type, piece.rank, kTag, comm,
-                               &requests_[1 + i]));
+      mpi::check_mpi(MPI_Irecv(args.recv + piece.first_row * row_bytes_, piece.rows, type, piece.rank, kSurplusTag,
+                               comm, &requests_[1 + i]));
   }
   mpi::check_mpi(MPI_Ialltoallv(args.send, send_.rows.data(), send_.offsets.data(), type, args.recv, recv_.rows.data(),
                                 recv_.offsets.data(), type, comm, &requests_[0]));

@@ -8,7 +8,7 @@
 namespace ep::exchange {
 namespace {
 
-constexpr int kTag = 1;
+constexpr int kFragmentTag = 1;
 
 /// One direction of one pair of ranks: a message and how far its fragments have come.
 template <class Byte>
@@ -112,8 +112,8 @@ void Windowed::lay_out_requests() {
 
 void Windowed::receive(Peer& peer, std::size_t place) {
   const std::int64_t size = std::min(peer.fragment_bytes, peer.recv.size_bytes - peer.recv.started_bytes);
-  mpi::check_mpi(MPI_Irecv(peer.recv.data + peer.recv.started_bytes, static_cast<int>(size), MPI_BYTE, peer.rank, kTag,
-                           communicator_.get(), &requests_[place]));
+  mpi::check_mpi(MPI_Irecv(peer.recv.data + peer.recv.started_bytes, static_cast<int>(size), MPI_BYTE, peer.rank,
+                           kFragmentTag, communicator_.get(), &requests_[place]));
   bytes_of_place_[place] = size;
   peer.recv.started_bytes += size;
   ++peer.recv.fragments_started;
@@ -121,8 +121,8 @@ void Windowed::receive(Peer& peer, std::size_t place) {
 
 void Windowed::send(Peer& peer, std::size_t place) {
   const std::int64_t size = std::min(peer.fragment_bytes, peer.send.size_bytes - peer.send.started_bytes);
-  mpi::check_mpi(MPI_Isend(peer.send.data + peer.send.started_bytes, static_cast<int>(size), MPI_BYTE, peer.rank, kTag,
-                           communicator_.get(), &requests_[place]));
+  mpi::check_mpi(MPI_Isend(peer.send.data + peer.send.started_bytes, static_cast<int>(size), MPI_BYTE, peer.rank,
+                           kFragmentTag, communicator_.get(), &requests_[place]));
   bytes_of_place_[place] = size;
   peer.send.started_bytes += size;
   ++peer.send.fragments_started;

@@ -5,7 +5,7 @@
 #include <string_view>
 
 #include "core/error.hpp"
-#include "measure/statistics.hpp"
+#include "core/median.hpp"
 
 namespace ep::measure {
 namespace {
@@ -18,7 +18,7 @@ template <class T>
 double median_of(const Across<T>& launches, double T::*member) {
   std::vector<double> values;
   for (const T* launch : launches) values.push_back(launch->*member);
-  return median(std::move(values));
+  return core::median(std::move(values));
 }
 
 template <class T>
@@ -27,7 +27,7 @@ std::optional<double> median_of(const Across<T>& launches, std::optional<double>
   for (const T* launch : launches)
     if (launch->*member) values.push_back(*(launch->*member));
   if (values.empty()) return std::nullopt;
-  return median(std::move(values));
+  return core::median(std::move(values));
 }
 
 /// Element `index` of the list `member` of every launch.
@@ -112,7 +112,7 @@ std::vector<Suspect> merge_suspects(const Across<Row>& launches) {
           if (same(one)) slowdowns.push_back(one.slowdown);
       if (2 * slowdowns.size() <= launches.size()) continue;
       merged.push_back(suspect);
-      merged.back().slowdown = median(std::move(slowdowns));
+      merged.back().slowdown = core::median(std::move(slowdowns));
     }
   }
   std::stable_sort(merged.begin(), merged.end(), [](const auto& a, const auto& b) { return a.slowdown > b.slowdown; });

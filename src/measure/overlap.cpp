@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "measure/statistics.hpp"
+#include "core/median.hpp"
 
 namespace ep::measure {
 
@@ -15,7 +15,7 @@ std::optional<Overlap> overlap(std::span<const OverlapSample> samples) {
     std::vector<double> values;
     values.reserve(samples.size());
     for (const OverlapSample& sample : samples) values.push_back(figure(sample));
-    return median(std::move(values));
+    return core::median(std::move(values));
   };
   return Overlap{
       .exposed_us = median_of([](const OverlapSample& s) { return s.both_us - s.compute_alone_us; }),

@@ -3,15 +3,12 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/median.hpp"
+
 namespace ep::measure {
 namespace {
 
 constexpr double kTail = 0.025;  // on either side of a 95 % interval
-
-double sorted_median(std::span<const double> sorted) {
-  const std::size_t middle = sorted.size() / 2;
-  return sorted.size() % 2 == 1 ? sorted[middle] : 0.5 * (sorted[middle - 1] + sorted[middle]);
-}
 
 }  // namespace
 
@@ -37,16 +34,11 @@ Summary summarise(std::span<const double> samples) {
   const auto count = static_cast<std::int64_t>(sorted.size());
   const auto at_rank = [&sorted](std::int64_t rank) { return sorted[static_cast<std::size_t>(rank - 1)]; };
   const IntervalRanks ranks = median_interval_ranks(count);
-  return {.median = sorted_median(sorted),
+  return {.median = core::sorted_median(sorted),
           .p95 = at_rank((95 * count + 99) / 100),
           .max = sorted.back(),
           .ci_low = at_rank(ranks.low),
           .ci_high = at_rank(ranks.high)};
-}
-
-double median(std::vector<double> samples) {
-  std::sort(samples.begin(), samples.end());
-  return sorted_median(samples);
 }
 
 bool converged(const Summary& summary, std::int64_t samples, std::int64_t min_samples, double relative) {

@@ -30,9 +30,6 @@ struct Summary {
 /// @pre samples is not empty. With fewer than 6 samples no 95 % interval exists: it is [min, max] then.
 Summary summarise(std::span<const double> samples);
 
-/// The middle sample, or the mean of the middle two. @pre samples is not empty
-double median(std::vector<double> samples);
-
 /// True when the sample has at least `min_samples`, and 6 for an interval to exist, and the interval of its median lies
 /// within +-`relative` of it.
 bool converged(const Summary& summary, std::int64_t samples, std::int64_t min_samples, double relative);

@@ -6,6 +6,7 @@
 
 #include "core/error.hpp"
 #include "core/json.hpp"
+#include "core/parse.hpp"
 #include "report/report.hpp"
 
 namespace ep::report {
@@ -224,6 +225,11 @@ measure::Report from_json(std::string_view text, std::string_view source) {
   } catch (const std::exception& error) {
     throw core::InputError(source, "report", "JSON", fmt::format("not a report of epbench ({})", error.what()));
   }
+}
+
+measure::Report read_file(const std::string& path) {
+  constexpr std::int64_t kMostBytes = std::int64_t{1} << 30;
+  return from_json(core::read_file(path, kMostBytes), path);
 }
 
 }  // namespace ep::report

@@ -20,6 +20,9 @@ std::string json(const measure::Report& report);
 /// Throws InputError naming `source` (a path) when the text is no such document.
 measure::Report from_json(std::string_view text, std::string_view source);
 
+/// The same of a file of at most 1 GiB. Throws InputError naming `path`.
+measure::Report read_file(const std::string& path);
+
 /// One line a row, RFC 4180, header first.
 std::string csv(const measure::Report& report);
 

@@ -4,7 +4,7 @@ namespace ep::schedule {
 
 namespace {
 
-void forward(Builder& builder) {
+void chunked_forward(Builder& builder) {
   const int chunks = builder.chunks();
   for (int chunk = 0; chunk < chunks; ++chunk) builder.bucket(chunk);
   builder.exchange_counts();
@@ -23,7 +23,7 @@ void forward(Builder& builder) {
   for (int chunk = 0; chunk < chunks; ++chunk) builder.reduce(chunk);
 }
 
-void backward(Builder& builder, bool defer_dw) {
+void chunked_backward(Builder& builder, bool defer_dw) {
   const int chunks = builder.chunks();
   builder.pack_grad(0);
   builder.dispatch_grad(0);
@@ -46,6 +46,6 @@ void backward(Builder& builder, bool defer_dw) {
 
 /// A pipeline over chunks: while the experts work on one, the next is dispatched and the one before it combined. The
 /// shared expert fills the two ends, where the pipeline has nothing else to compute.
-const Recipe kChunked{"chunked", 0, false, forward, backward};
+const Recipe kChunked{"chunked", 0, false, chunked_forward, chunked_backward};
 
 }  // namespace ep::schedule

@@ -5,7 +5,7 @@ namespace ep::schedule {
 namespace {
 
 /// Half of the shared expert runs during dispatch, the other half during combine.
-void forward(Builder& builder) {
+void overlapped_forward(Builder& builder) {
   builder.bucket(0);
   builder.exchange_counts();
   builder.pack(0);
@@ -18,7 +18,7 @@ void forward(Builder& builder) {
 }
 
 /// Gate gradients and the shared expert's input gradient run during dispatch, its weight gradients during combine.
-void backward(Builder& builder, bool defer_dw) {
+void overlapped_backward(Builder& builder, bool defer_dw) {
   builder.pack_grad(0);
   builder.dispatch_grad(0);
   builder.gate_grad(0);
@@ -32,6 +32,6 @@ void backward(Builder& builder, bool defer_dw) {
 
 }  // namespace
 
-const Recipe kOverlapped{"overlapped", 1, false, forward, backward};
+const Recipe kOverlapped{"overlapped", 1, false, overlapped_forward, overlapped_backward};
 
 }  // namespace ep::schedule

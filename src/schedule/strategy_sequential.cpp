@@ -4,7 +4,7 @@ namespace ep::schedule {
 
 namespace {
 
-void forward(Builder& builder) {
+void sequential_forward(Builder& builder) {
   builder.bucket(0);
   builder.exchange_counts();
   builder.pack(0);
@@ -15,7 +15,7 @@ void forward(Builder& builder) {
   builder.reduce(0);
 }
 
-void backward(Builder& builder, bool defer_dw) {
+void sequential_backward(Builder& builder, bool defer_dw) {
   builder.gate_grad(0);
   builder.pack_grad(0);
   builder.dispatch_grad(0);
@@ -30,6 +30,6 @@ void backward(Builder& builder, bool defer_dw) {
 }  // namespace
 
 /// Nothing runs beside anything: the layer as a list.
-const Recipe kSequential{"sequential", 1, true, forward, backward};
+const Recipe kSequential{"sequential", 1, true, sequential_forward, sequential_backward};
 
 }  // namespace ep::schedule

@@ -4,7 +4,7 @@ namespace ep::schedule {
 
 namespace {
 
-void forward(Builder& builder) {
+void two_batch_forward(Builder& builder) {
   builder.bucket(0);
   builder.bucket(1);
   builder.exchange_counts();
@@ -22,7 +22,7 @@ void forward(Builder& builder) {
   builder.reduce(1);
 }
 
-void backward(Builder& builder, bool defer_dw) {
+void two_batch_backward(Builder& builder, bool defer_dw) {
   builder.pack_grad(0);
   builder.dispatch_grad(0);
   builder.pack_grad(1);
@@ -47,6 +47,6 @@ void backward(Builder& builder, bool defer_dw) {
 
 /// Two micro-batches: one computes while the other communicates. Each brings its own half of the shared expert, which
 /// runs while its batch is on its way to the experts.
-const Recipe kTwoBatch{"two-batch", 2, false, forward, backward};
+const Recipe kTwoBatch{"two-batch", 2, false, two_batch_forward, two_batch_backward};
 
 }  // namespace ep::schedule

@@ -13,10 +13,6 @@ using core::BFloat16;
 using core::DType;
 using core::Random;
 
-std::size_t at(std::int64_t index) {
-  return static_cast<std::size_t>(index);
-}
-
 TEST_P(DeviceSuite, PackWeightedScalesEachCopy) {
   Random random(6, 7);
   constexpr std::int64_t kTokens = 90;

@@ -13,10 +13,6 @@ using core::BFloat16;
 using core::DType;
 using core::Random;
 
-std::size_t at(std::int64_t index) {
-  return static_cast<std::size_t>(index);
-}
-
 std::vector<float> as_floats(const std::vector<BFloat16>& values) {
   std::vector<float> floats;
   for (const BFloat16 value : values) floats.push_back(core::to_float(value));

@@ -11,7 +11,7 @@
 namespace ep::report {
 namespace {
 
-using Json = nlohmann::json;
+using Json = nlohmann::ordered_json;
 using test::odd_report;
 using test::sample_report;
 

@@ -6,18 +6,12 @@ namespace ep::routing {
 namespace {
 
 using testing::expect_input_error;
+using testing::shape_of;
 
 struct GeneratorCase {
   std::string spec;
   std::uint64_t golden_hash;  // of 1000 tokens, top-4 of 48 experts, seed 12345, experts 0..7 hot
 };
-
-RoutingShape shape_of(std::int64_t tokens, int topk, int experts, std::uint64_t seed, int hot = 0) {
-  RoutingShape shape{.tokens = tokens, .topk = topk, .experts = experts, .seed = seed, .hot_experts = {}};
-  shape.hot_experts.resize(static_cast<std::size_t>(hot));
-  std::iota(shape.hot_experts.begin(), shape.hot_experts.end(), 0);
-  return shape;
-}
 
 RoutingShape with_hot(std::vector<std::int32_t> hot_experts) {
   RoutingShape shape = shape_of(1, 1, 4, 0);

@@ -10,10 +10,7 @@ namespace {
 
 using testing::loads;
 using testing::overlap;
-
-RoutingShape shape_of(std::int64_t tokens, int topk, int experts, std::uint64_t seed) {
-  return {.tokens = tokens, .topk = topk, .experts = experts, .seed = seed, .hot_experts = {}};
-}
+using testing::shape_of;
 
 double hottest_over_mean(const Routing& routing) {
   return skew_of(routing, testing::block_placement(routing.experts, 1), 1).hottest_expert_over_mean;

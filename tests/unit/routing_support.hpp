@@ -48,6 +48,14 @@ class TemporaryFile {
   std::filesystem::path path_;
 };
 
+/// Experts 0 to `hot` - 1 are the hot ones.
+inline RoutingShape shape_of(std::int64_t tokens, int topk, int experts, std::uint64_t seed, int hot = 0) {
+  RoutingShape shape{.tokens = tokens, .topk = topk, .experts = experts, .seed = seed, .hot_experts = {}};
+  shape.hot_experts.resize(static_cast<std::size_t>(hot));
+  std::iota(shape.hot_experts.begin(), shape.hot_experts.end(), 0);
+  return shape;
+}
+
 /// A valid routing of the given ids; gate weights 1.
 inline Routing make_routing(std::int64_t tokens, int topk, int experts, std::vector<std::int32_t> ids) {
   Routing routing;

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "core/median.hpp"
 #include "routing_support.hpp"
 
 namespace ep::routing {
@@ -62,13 +63,9 @@ TEST_F(GptOssTrace, SkewAndStickinessAreThoseOfItsNotes) {
     entropy.push_back(skew.entropy_over_log2_experts);
     overlap.push_back(testing::overlap(routing));
   }
-  const auto median = [](std::vector<double> values) {
-    std::nth_element(values.begin(), values.begin() + 12, values.end());
-    return values[12];
-  };
-  EXPECT_NEAR(median(hottest), 2.5, 0.25);  // the notes' figure is of more text than this file holds
-  EXPECT_NEAR(median(entropy), 0.92, 0.02);
-  EXPECT_NEAR(median(overlap), 0.44, 0.02);
+  EXPECT_NEAR(core::median(hottest), 2.5, 0.25);  // the notes' figure is of more text than this file holds
+  EXPECT_NEAR(core::median(entropy), 0.92, 0.02);
+  EXPECT_NEAR(core::median(overlap), 0.44, 0.02);
 }
 
 }  // namespace

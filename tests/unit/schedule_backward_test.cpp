@@ -15,13 +15,9 @@ namespace {
 
 using ::testing::ElementsAre;
 
-plan::LayerShape shape(int shared_ffn) {
-  return {64, 32, shared_ffn, core::DType::bf16, core::DType::bf16};
-}
-
 Schedule built(const std::string& strategy, Direction direction, int ranks, int shared_ffn = 16) {
   const Strategy parsed = parse_strategy(strategy);
-  return build(parsed, test::even_plan(ranks, 8, parsed.chunks), shape(shared_ffn), direction);
+  return build(parsed, test::even_plan(ranks, 8, parsed.chunks), test::small_shape(shared_ffn), direction);
 }
 
 std::vector<std::string> names_in(const Schedule& schedule, Lane lane) {
@@ -125,7 +121,8 @@ TEST(Backward, TrafficIsTheForwards) {
   core::Matrix<std::int64_t> copies(2, 2);
   copies(0, 1) = 2;
   copies(1, 0) = 3;
-  const Schedule schedule = build(parse_strategy("sequential"), test::plan_of(copies), shape(0), Direction::backward);
+  const Schedule schedule =
+      build(parse_strategy("sequential"), test::plan_of(copies), test::small_shape(0), Direction::backward);
   const auto rows = [&](const char* name) {
     return *schedule.ops[static_cast<std::size_t>(id_of(schedule, name))].work.exchange.front().rows;
   };

@@ -16,13 +16,9 @@ namespace {
 
 using ::testing::HasSubstr;
 
-plan::LayerShape shape(int shared_ffn) {
-  return {64, 32, shared_ffn, core::DType::bf16, core::DType::bf16};
-}
-
 Schedule built(const std::string& strategy, int ranks, int shared_ffn = 16) {
   const Strategy parsed = parse_strategy(strategy);
-  return build(parsed, test::even_plan(ranks, 8, parsed.chunks), shape(shared_ffn));
+  return build(parsed, test::even_plan(ranks, 8, parsed.chunks), test::small_shape(shared_ffn));
 }
 
 const Operation& op_named(const Schedule& schedule, const std::string& name) {
@@ -62,7 +58,7 @@ TEST_P(EveryStrategy, SharedExpertCoversAllTokensOnce) {
   core::Matrix<std::int64_t> copies(2, 2, 3);
   copies(0, 1) = 4;  // 7 tokens on rank 0: halves of 3 and 4
   std::int64_t rows[2] = {0, 0};
-  for (const Operation& op : build(strategy, test::plan_of(copies, strategy.chunks), shape(16)).ops) {
+  for (const Operation& op : build(strategy, test::plan_of(copies, strategy.chunks), test::small_shape(16)).ops) {
     if (op.kind != OpKind::shared) continue;
     for (int rank = 0; rank < 2; ++rank) rows[rank] += (*op.work.gemm.front().rows)(rank, 0);
   }
@@ -168,7 +164,7 @@ TEST(Work, CountsEachByteOnce) {
   copies(0, 0) = 1;
   copies(0, 1) = 2;
   copies(1, 0) = 3;
-  const Schedule schedule = build(parse_strategy("sequential"), test::plan_of(copies), shape(0));
+  const Schedule schedule = build(parse_strategy("sequential"), test::plan_of(copies), test::small_shape(0));
   const std::int64_t row = 64 * 2;
   EXPECT_EQ(op_named(schedule, "pack").work.memory[0].bytes, (std::vector<std::int64_t>{6 * row, 6 * row}));
   EXPECT_EQ(op_named(schedule, "regroup").work.memory[0].bytes, (std::vector<std::int64_t>{8 * row, 4 * row}));

@@ -23,4 +23,9 @@ inline plan::Plan even_plan(int ranks, std::int64_t rows, int chunks = 1) {
   return plan_of(core::Matrix<std::int64_t>(ranks, ranks, rows), chunks);
 }
 
+/// Rows of 64 bf16 elements, experts 32 wide.
+inline plan::LayerShape small_shape(int shared_ffn) {
+  return {64, 32, shared_ffn, core::DType::bf16, core::DType::bf16};
+}
+
 }  // namespace ep::test
