@@ -7,6 +7,7 @@
 
 #include "cost/predict.hpp"
 #include "cost/route_cost.hpp"
+#include "cost/waterfall.hpp"
 
 namespace ep::bench {
 
@@ -100,6 +101,15 @@ void add_bytes(measure::Row& row, const PredictionInput& input) {
                                 plan.placement.max_local() * std::int64_t{sizeof(std::int32_t)};
 }
 
+void add_waterfall(measure::Row& row, const PredictionInput& input, const cost::Prediction& prediction) {
+  const cost::Waterfall parts = cost::waterfall(input.schedule, input.machine, prediction);
+  row.waterfall = {.latency_us = parts.latency_us,
+                   .compute_us = parts.compute_us,
+                   .transfer_us = parts.transfer_us,
+                   .skew_us = parts.skew_us,
+                   .contention_us = parts.contention_us};
+}
+
 /// The closed form of cost::route_cost: all that leaves a rank, over one link.
 double route_cost_ms(const PredictionInput& input) {
   const cost::Machine& machine = input.machine;
@@ -119,6 +129,7 @@ cost::Prediction add_prediction(measure::Row& row, const PredictionInput& input)
   row.predicted_spans = prediction.timeline.spans;
   add_steps(row, input.schedule, prediction);
   add_bottlenecks(row, input.schedule, prediction);
+  add_waterfall(row, input, prediction);
   add_bytes(row, input);
   row.route_cost_ms = route_cost_ms(input);
   return prediction;

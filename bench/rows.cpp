@@ -14,6 +14,7 @@ namespace {
 
 struct Measured {
   std::vector<double> totals_us;                       // [iterations]
+  std::vector<double> lateness_us;                     // [iterations] of the last rank
   std::vector<std::vector<double>> op_start_us;        // [ops][iterations]
   std::vector<std::vector<double>> op_duration_us;     // [ops][iterations]
   std::vector<std::vector<double>> rank_lateness_us;   // [ranks][iterations]
@@ -34,6 +35,7 @@ Measured collect(const schedule::Schedule& schedule, const Samples& samples, int
       m.op_duration_us[op].push_back(times[op].duration_us);
     }
     const std::vector<double> late = schedule::lateness_us(timeline, ranks);
+    m.lateness_us.push_back(*std::max_element(late.begin(), late.end()));
     for (std::size_t rank = 0; rank < late.size(); ++rank) m.rank_lateness_us[rank].push_back(late[rank]);
     for (int rank = 0; rank < ranks; ++rank) {
       schedule::Timeline mine;
@@ -113,6 +115,7 @@ measure::Row make_row(const RowContext& context, const schedule::Schedule& sched
   row.launch_medians_us = {summary.median};
   const plan::Plan plan = plan::make_plan(job.routing, job.placement, job.topology, schedule.chunks);
   const cost::Prediction prediction = add_prediction(row, {schedule, plan, job.config.shape, context.machine});
+  row.waterfall.lateness_us = core::median(measured.lateness_us);
   row.measured_spans = typical(samples, measured.totals_us, summary.median);
   row.suspects = find_suspects(context, schedule, samples, prediction);
   add_measured_steps(row, measured);

@@ -113,12 +113,12 @@ class RankClock {
 
 }  // namespace
 
-Prediction predict(const schedule::Schedule& schedule, const Machine& machine) {
-  Prediction prediction;
-  for (const schedule::Operation& op : schedule.ops) prediction.operations.push_back(operation_cost(op, machine));
+schedule::Timeline walk(const schedule::Schedule& schedule, const std::vector<OperationCost>& costs,
+                        const Interference& interference) {
+  if (costs.empty()) return {};
   std::vector<RankClock> clocks;
-  for (int rank = 0; rank < machine.topology.ranks(); ++rank) {
-    clocks.emplace_back(schedule, prediction.operations, machine.interference, static_cast<std::size_t>(rank));
+  for (std::size_t rank = 0; rank < costs.front().rank_us.size(); ++rank) {
+    clocks.emplace_back(schedule, costs, interference, rank);
   }
   for (const schedule::Operation& op : schedule.ops) {
     if (!is_collective(op)) continue;
@@ -127,10 +127,18 @@ Prediction predict(const schedule::Schedule& schedule, const Machine& machine) {
     for (RankClock& clock : clocks) last_arrival = std::max(last_arrival, clock.arrive(id));
     for (RankClock& clock : clocks) clock.start_collective(id, last_arrival);
   }
+  schedule::Timeline timeline;
   for (RankClock& clock : clocks) {
     clock.finish();
-    clock.append_spans(prediction.timeline.spans);
+    clock.append_spans(timeline.spans);
   }
+  return timeline;
+}
+
+Prediction predict(const schedule::Schedule& schedule, const Machine& machine) {
+  Prediction prediction;
+  for (const schedule::Operation& op : schedule.ops) prediction.operations.push_back(operation_cost(op, machine));
+  prediction.timeline = walk(schedule, prediction.operations, machine.interference);
   prediction.total_us = schedule::iteration_us(prediction.timeline);
   return prediction;
 }

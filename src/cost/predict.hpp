@@ -15,10 +15,14 @@ struct Prediction {
   std::vector<OperationCost> operations;  // [ops] alone, with nothing beside
 };
 
-/// Walks the schedule over a clock on every rank. An operation starts when its stream is free, its waits have ended and
-/// the host has issued it; an exchange starts when its last rank has arrived; while compute and communication both run
-/// on a rank, each is slowed by `machine.interference`. For each rank quadratic in
-/// operations at worst, of which there are tens; exchanges are priced once each.
+/// When everything happens on every rank, for operations that cost [ops] `costs`. An operation starts when its stream
+/// is free, its waits have ended and the host has issued it; an exchange starts when its last rank has arrived; while
+/// compute and communication both run on a rank, each is slowed by `interference`. For each rank quadratic in
+/// operations at worst, of which there are tens.
+schedule::Timeline walk(const schedule::Schedule& schedule, const std::vector<OperationCost>& costs,
+                        const Interference& interference);
+
+/// Prices every operation once and walks the schedule.
 Prediction predict(const schedule::Schedule& schedule, const Machine& machine);
 
 }  // namespace ep::cost

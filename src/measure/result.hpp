@@ -56,6 +56,20 @@ struct Suspect {
   double slowdown = 1;  // its time over its peers' for the same work
 };
 
+/// What each cause adds to a row's time once those above it are in (cost::Waterfall), microseconds. The first five are
+/// predicted and sum to the predicted time; lateness is measured; what is then left of the measured time is
+/// unexplained.
+struct Waterfall {
+  double latency_us = 0;
+  double compute_us = 0;
+  double transfer_us = 0;
+  double skew_us = 0;
+  double contention_us = 0;
+  double lateness_us = 0;  // of the rank that starts last, median over iterations
+
+  [[nodiscard]] double predicted_us() const { return latency_us + compute_us + transfer_us + skew_us + contention_us; }
+};
+
 struct CheckResult {
   bool passed = false;
   double max_relative_error = 0;
@@ -88,6 +102,7 @@ struct Row {
   std::vector<double> launch_medians_us;  // [launches]
   Bottleneck bottleneck;
   Bottleneck runner_up;
+  Waterfall waterfall;
   std::vector<Suspect> suspects;  // slowest first
   plan::ByteCounts dispatch_bytes;
   plan::ByteCounts combine_bytes;
@@ -110,6 +125,11 @@ inline std::string_view status_of(const Row& row) {
 /// True when the row's times may be shown: it ran, and its results were checked and right.
 inline bool trusted(const Row& row) {
   return status_of(row) == "ok";
+}
+
+/// What neither the model nor lateness accounts for, of a row that was measured; negative: it was faster. Microseconds.
+inline double unexplained_us(const Row& row) {
+  return row.median_us - row.waterfall.predicted_us() - row.waterfall.lateness_us;
 }
 
 /// 100 * (predicted - measured) / measured.

@@ -101,6 +101,18 @@ void add_problem(Fields& fields, const Row& row) {
   fields.insert(fields.end(), {{"tokens", whole(row.tokens)}, {"routing", row.routing}, {"placement", row.placement}});
 }
 
+void add_waterfall(Fields& fields, const Row& row) {
+  const measure::Waterfall& w = row.waterfall;
+  const bool trusted = measure::trusted(row);
+  fields.insert(fields.end(), {{"latency_us", fixed(w.latency_us)},
+                               {"compute_us", fixed(w.compute_us)},
+                               {"transfer_us", fixed(w.transfer_us)},
+                               {"skew_us", fixed(w.skew_us)},
+                               {"contention_us", fixed(w.contention_us)},
+                               {"lateness_us", trusted ? fixed(w.lateness_us) : ""},
+                               {"unexplained_us", trusted ? fixed(measure::unexplained_us(row)) : ""}});
+}
+
 Fields fields_of(const Row& row, bool emulated) {
   Fields fields;
   add_identity(fields, row, emulated);
@@ -108,6 +120,7 @@ Fields fields_of(const Row& row, bool emulated) {
   add_bottleneck(fields, row);
   add_bytes(fields, row);
   add_problem(fields, row);
+  add_waterfall(fields, row);
   return fields;
 }
 

@@ -82,6 +82,18 @@ measure::Bottleneck read_bottleneck(const Json& json) {
           .step = json.at("step")};
 }
 
+/// Reports from before there was one have none.
+measure::Waterfall read_waterfall(const Json& row) {
+  const auto found = row.find("waterfall");
+  if (found == row.end()) return {};
+  return {.latency_us = number(found->at("latency_us")),
+          .compute_us = number(found->at("compute_us")),
+          .transfer_us = number(found->at("transfer_us")),
+          .skew_us = number(found->at("skew_us")),
+          .contention_us = number(found->at("contention_us")),
+          .lateness_us = number(found->at("lateness_us"))};
+}
+
 measure::Suspect read_suspect(const Json& json) {
   return {.resource = json.at("resource"),
           .index = integer(json.at("index")),
@@ -170,6 +182,7 @@ Row read_row(const Json& json) {
   read_times(json, row);
   row.bottleneck = read_bottleneck(json.at("bottleneck"));
   row.runner_up = read_bottleneck(json.at("runner_up"));
+  row.waterfall = read_waterfall(json);
   row.suspects = list<measure::Suspect>(json.at("suspects"), read_suspect);
   row.dispatch_bytes = read_bytes(json.at("bytes").at("dispatch"));
   row.combine_bytes = read_bytes(json.at("bytes").at("combine"));

@@ -63,6 +63,23 @@ Json bottleneck_json(const measure::Bottleneck& bottleneck) {
           {"step", bottleneck.step}};
 }
 
+/// The rest is taken from the rounded terms, so that these sum to the median exactly.
+Json waterfall_json(const Row& row, const Measured& measured) {
+  const measure::Waterfall& w = row.waterfall;
+  Json result = {{"latency_us", time_us(w.latency_us)},
+                 {"compute_us", time_us(w.compute_us)},
+                 {"transfer_us", time_us(w.transfer_us)},
+                 {"skew_us", time_us(w.skew_us)},
+                 {"contention_us", time_us(w.contention_us)},
+                 {"lateness_us", measured.us(w.lateness_us)},
+                 {"unexplained_us", nullptr}};
+  if (!measured) return result;
+  double rest_us = time_us(row.median_us).get<double>();
+  for (const Json& part : result) rest_us -= part.is_null() ? 0 : part.get<double>();
+  result["unexplained_us"] = time_us(rest_us);
+  return result;
+}
+
 Json suspects_json(const Row& row) {
   Json result = Json::array();
   if (!measure::trusted(row)) return result;
@@ -165,6 +182,7 @@ Json row_json(const Row& row) {
   add_times(json, row, measured);
   json["bottleneck"] = bottleneck_json(row.bottleneck);
   json["runner_up"] = bottleneck_json(row.runner_up);
+  json["waterfall"] = waterfall_json(row, measured);
   json["suspects"] = suspects_json(row);
   json["bytes"] = {{"dispatch", bytes_json(row.dispatch_bytes)}, {"combine", bytes_json(row.combine_bytes)}};
   json["exposed_us"] = measured.us(row.exposed_us);

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 
 #include "report/style.hpp"
 #include "report/text_table.hpp"
@@ -57,6 +58,25 @@ std::string bottleneck_lines(const Row& row) {
   if (!row.bottleneck.resource.empty()) result += labelled("bottleneck", describe(row.bottleneck));
   if (!row.runner_up.resource.empty()) result += labelled("runner-up", describe(row.runner_up));
   return result;
+}
+
+/// "latency 0.1 + compute 35.1 + … = predicted 40.2", and what is measured beyond it.
+std::string waterfall_line(const Row& row, const Style& style) {
+  const measure::Waterfall& w = row.waterfall;
+  std::string text = "latency " + style.time(w.latency_us);
+  const auto add = [&](const char* cause, double us) {
+    text += fmt::format(" {} {} {}", us < 0 ? '-' : '+', cause, style.time(std::abs(us)));
+  };
+  add("compute", w.compute_us);
+  add("transfer", w.transfer_us);
+  add("skew", w.skew_us);
+  add("contention", w.contention_us);
+  std::string result = labelled("made of", text + " = predicted " + style.time(w.predicted_us()));
+  if (!measure::trusted(row)) return result;
+  text = "predicted " + style.time(w.predicted_us());
+  add("lateness", w.lateness_us);
+  add("unexplained", measure::unexplained_us(row));
+  return result + labelled("", text + " = measured " + style.time(row.median_us));
 }
 
 std::string median_line(const Row& row, const Style& style) {
@@ -170,7 +190,7 @@ std::string strategy_section(const Row& row, const Style& style, double clock_un
     result += median_line(row, style) + launches_line(row, style);
     result += lateness_line(row, style, clock_uncertainty_us) + waiting_line(row, style);
   }
-  result += bottleneck_lines(row);
+  result += waterfall_line(row, style) + bottleneck_lines(row);
   if (measure::trusted(row)) result += suspect_lines(row);
   result += labelled("route cost", style.marked(fmt::format("{:.4f}", row.route_cost_ms)) +
                                        " ms, if all remote copies crossed one link one after another");

@@ -35,9 +35,9 @@ TEST(ReportJson, KeysComeInTheDocumentedOrder) {
   EXPECT_THAT(keys(row), ElementsAre("status", "strategy", "direction", "device", "exchange", "algorithm", "ranks",
                                      "nodes", "tokens", "routing", "placement", "launches", "iterations", "converged",
                                      "median_us", "p95_us", "max_us", "ci_low_us", "ci_high_us", "predicted_us",
-                                     "error_percent", "route_cost_ms", "bottleneck", "runner_up", "suspects", "bytes",
-                                     "exposed_us", "overlap_efficiency", "compute_interference", "per_rank", "steps",
-                                     "check", "launch_medians_us", "timeline"));
+                                     "error_percent", "route_cost_ms", "bottleneck", "runner_up", "waterfall",
+                                     "suspects", "bytes", "exposed_us", "overlap_efficiency", "compute_interference",
+                                     "per_rank", "steps", "check", "launch_medians_us", "timeline"));
   EXPECT_THAT(keys(row["bytes"]["dispatch"]),
               ElementsAre("useful", "logical_rank", "logical_node", "wire_rank", "wire_node", "metadata"));
   EXPECT_THAT(keys(row["steps"][0]), ElementsAre("id", "name", "kind", "stream", "resource", "start_us", "measured_us",
@@ -57,10 +57,25 @@ TEST(ReportJson, ChoiceIsHeldAgainstTheFastestMeasured) {
   EXPECT_TRUE(parsed(report)["choice"].is_null());
 }
 
-TEST(ReportJson, ReportsFromBeforeThereWasAChoiceAreRead) {
+TEST(ReportJson, OlderReportsAreRead) {
   Json document = parsed(sample_report());
   document.erase("choice");
-  EXPECT_FALSE(from_json(document.dump(), "old").choice);
+  document["rows"][0].erase("waterfall");
+  const measure::Report old = from_json(document.dump(), "old");
+  EXPECT_FALSE(old.choice);
+  EXPECT_EQ(old.rows[0].waterfall.predicted_us(), 0);
+}
+
+TEST(ReportJson, WaterfallSumsToTheMeasuredTime) {
+  for (const Json& row : parsed(sample_report())["rows"]) {
+    double sum_us = 0;
+    for (const Json& part : row["waterfall"]) sum_us += part.get<double>();
+    EXPECT_NEAR(sum_us, row["median_us"].get<double>(), 0.01);
+  }
+  const Json predicted = parsed(odd_report())["rows"][4]["waterfall"];
+  EXPECT_TRUE(predicted["lateness_us"].is_null());
+  EXPECT_TRUE(predicted["unexplained_us"].is_null());
+  EXPECT_GT(predicted["compute_us"], 0);
 }
 
 TEST(ReportJson, ValuesKeepTheirTypes) {

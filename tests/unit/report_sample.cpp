@@ -127,6 +127,12 @@ Row sequential_row() {
   row.ci_low_us = 57512.3;
   row.ci_high_us = 58240.6;
   row.predicted_us = 56739.9;
+  row.waterfall = {.latency_us = 23.5,
+                   .compute_us = 52106.4,
+                   .transfer_us = 2310.0,
+                   .skew_us = 2300.0,
+                   .contention_us = 0,
+                   .lateness_us = 702.0};
   row.launch_medians_us = {57830.4, 57411.9, 58960.2};
   row.per_rank = {{.rank = 0, .host = "alpha", .lateness_us = 0.0, .iteration_us = 57105.3},
                   {.rank = 1, .host = "alpha", .lateness_us = 702.0, .iteration_us = 57128.4}};
@@ -146,6 +152,12 @@ Row overlapped_row() {
   row.ci_low_us = 56020.2;
   row.ci_high_us = 58610.9;
   row.predicted_us = 56990.0;
+  row.waterfall = {.latency_us = 23.5,
+                   .compute_us = 52106.4,
+                   .transfer_us = 60.1,
+                   .skew_us = 2200.0,
+                   .contention_us = 2600.0,
+                   .lateness_us = 11.4};
   row.launch_medians_us = {56644.7, 57210.8, 58312.6};
   row.exposed_us = 2350.2;
   row.overlap_efficiency = 0.018;
@@ -186,6 +198,10 @@ Row odd_row(const char* strategy, double median_us) {
   row.ci_low_us = 0.995 * median_us;
   row.ci_high_us = 1.004 * median_us;
   row.predicted_us = 5020.5;
+  for (double measure::Waterfall::*cause :
+       {&measure::Waterfall::latency_us, &measure::Waterfall::compute_us, &measure::Waterfall::transfer_us,
+        &measure::Waterfall::skew_us, &measure::Waterfall::contention_us, &measure::Waterfall::lateness_us})
+    row.waterfall.*cause *= 5020.5 / 56990.0;
   row.dispatch_bytes.wire_node = 1048576;
   row.bottleneck = {.resource = "node egress", .rank = 1, .utilisation = 0.88, .step = "dispatch"};
   row.runner_up = {.resource = "compute", .rank = -1, .utilisation = 0.31, .step = ""};
