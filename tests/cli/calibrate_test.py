@@ -47,6 +47,20 @@ class Calibrate(unittest.TestCase):
         self.assertGreater(cluster["links"]["in_node"]["gbs"], 0)
         self.assertIn("pack", cluster["kernels"])
 
+    def test_survey_says_how_well_each_line_holds(self):
+        lines = self.done.stdout.splitlines()
+        for pattern in ("rank 0 to 1", "rank 1 to 0", "both ways"):
+            row = next(line for line in lines if pattern in line)
+            self.assertRegex(row, r"in node .* KiB to .* 0\.\d{4} +\d+%$|in node .* KiB to .* 1\.0000 +\d+%$")
+        self.assertNotIn("one to all", self.done.stdout)  # with two ranks it would be one of the others again
+
+    def test_survey_leaves_standard_output_to_the_file(self):
+        done = mpirun(["calibrate", "-o", "-"] + SHAPE, ranks=3)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("links", json.loads(done.stdout))
+        for pattern in ("one to all", "all to one", "all to all"):
+            self.assertIn(pattern, done.stderr)
+
     def test_predict_takes_it(self):
         done = subprocess.run([EPBENCH, "predict", "--cluster", self.cluster] + SHAPE, capture_output=True, text=True,
                               timeout=60, check=False)

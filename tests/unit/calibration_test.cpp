@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "calibration/fit.hpp"
+#include "calibration/line_fit.hpp"
 #include "calibration/links.hpp"
 
 namespace ep::calibration {
@@ -41,6 +42,66 @@ TEST(FitLine, SamplesWithoutBytesSayNothing) {
   const std::vector<Sample> samples{{0, 3}, {1000, 1}, {2000, 2}};
   EXPECT_NEAR(fit_line(samples).gbs, 1, 1e-12);
   EXPECT_EQ(fit_line(std::vector<Sample>{{0, 3}}).gbs, 0);
+}
+
+std::vector<Sample> on_line(double latency_us, double gbs, std::initializer_list<double> off) {
+  std::vector<Sample> samples;
+  double bytes = 1024;
+  for (const double relative : off) {
+    samples.push_back({bytes, (latency_us + bytes / (gbs * 1e3)) * (1 + relative)});
+    bytes *= 4;
+  }
+  return samples;
+}
+
+TEST(FitPieces, OneLineWithItsIntervals) {
+  const auto fits = fit_pieces(on_line(5, 2, {0.02, -0.01, 0.01, -0.02, 0.02, -0.01, 0.01}));
+  ASSERT_EQ(fits.size(), 1U);
+  const LineFit& fit = fits[0];
+  EXPECT_NEAR(fit.latency_us, 5, 0.2);
+  EXPECT_NEAR(fit.gbs, 2, 0.1);
+  EXPECT_TRUE(fit.latency_interval.low < 5 && 5 < fit.latency_interval.high);
+  EXPECT_TRUE(fit.gbs_interval.low < 2 && 2 < fit.gbs_interval.high);
+  EXPECT_TRUE(fit.supports_latency() && fit.supports_gbs());
+  EXPECT_GT(fit.r_squared, 0.98);
+  EXPECT_LT(fit.worst_residual, 0.04);
+  EXPECT_EQ(fit.from_bytes, 1024);
+  EXPECT_EQ(fit.to_bytes, 4 << 20);
+}
+
+TEST(FitPieces, FiguresAreThoseOfTheFormulas) {
+  // By hand, weights 1, 1/4, 1/4: sums w 1.5, x 2.25, y 2, xx 4.25, xy 3.5, determinant 1.3125. One degree of freedom
+  // is left, for which t is 12.706: nothing is supported.
+  const auto fits = fit_pieces(std::vector<Sample>{{1, 1}, {2, 2}, {3, 2}});
+  ASSERT_EQ(fits.size(), 1U);
+  const double slope = 0.75 / 1.3125;
+  const double latency = (2 - 2.25 * slope) / 1.5;
+  EXPECT_NEAR(fits[0].gbs, 1e-3 / slope, 1e-12);
+  EXPECT_NEAR(fits[0].latency_us, latency, 1e-12);
+  const double variance = 0.047619;  // of the relative residuals 1/21, -4/21, 2/21
+  EXPECT_NEAR(fits[0].latency_interval.high - latency, 12.7062 * std::sqrt(variance * 4.25 / 1.3125), 1e-3);
+  EXPECT_FALSE(fits[0].supports_latency());
+  EXPECT_FALSE(fits[0].supports_gbs());
+}
+
+TEST(FitPieces, TwoLinesWhereTheProtocolChanges) {
+  auto samples = on_line(2, 1, {0.01, -0.01, 0.005, -0.01});
+  for (const double bytes : {262144.0, 1048576.0, 4194304.0}) samples.push_back({bytes, 30 + bytes / 10e3});
+  const auto fits = fit_pieces(samples);
+  ASSERT_EQ(fits.size(), 2U);
+  EXPECT_EQ(fits[0].to_bytes, 65536);
+  EXPECT_EQ(fits[1].from_bytes, 262144);
+  EXPECT_NEAR(fits[0].gbs, 1, 0.1);
+  EXPECT_NEAR(fits[1].gbs, 10, 0.1);
+  EXPECT_NEAR(fits[1].latency_us, 30, 0.1);
+}
+
+TEST(FitPieces, NoiseIsNotTwoLinesAndSupportsNothing) {
+  const auto fits = fit_pieces(on_line(5, 2, {0.5, -0.5, 0.4, -0.4, 0.5, -0.5, 0.5}));
+  ASSERT_EQ(fits.size(), 1U);
+  EXPECT_GT(fits[0].worst_residual, 0.2);
+  EXPECT_FALSE(fits[0].supports_latency() && fits[0].supports_gbs());
+  EXPECT_TRUE(fit_pieces(on_line(5, 2, {0, 0})).empty());
 }
 
 /// What pairs of nodes move when their links move these.

@@ -1,0 +1,94 @@
+#include "calibration/line_fit.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include <boost/math/distributions/fisher_f.hpp>
+#include <boost/math/distributions/students_t.hpp>
+
+namespace ep::calibration {
+
+namespace {
+
+constexpr std::size_t kLeastSamples = 3;
+
+/// Sum of squared residuals, each relative to its time.
+double misfit(std::span<const Sample> samples, double latency_us, double us_per_byte) {
+  double sum = 0;
+  for (const Sample& s : samples) sum += std::pow((latency_us + us_per_byte * s.bytes) / s.us - 1, 2);
+  return sum;
+}
+
+struct Fitted {
+  LineFit line;
+  double misfit = 0;
+};
+
+Interval about(double value, double half) {
+  return {value - half, value + half};
+}
+
+Fitted fit_one(std::span<const Sample> samples) {
+  double w = 0, x = 0, y = 0, xx = 0, xy = 0;
+  for (const Sample& s : samples) {
+    const double weight = 1 / (s.us * s.us);
+    w += weight;
+    x += weight * s.bytes;
+    y += weight * s.us;
+    xx += weight * s.bytes * s.bytes;
+    xy += weight * s.bytes * s.us;
+  }
+  const double determinant = w * xx - x * x;
+  const double slope = (w * xy - x * y) / determinant;
+  const double latency = (y - slope * x) / w;
+  const double rest = misfit(samples, latency, slope);
+  const auto freedom = static_cast<double>(samples.size() - 2);
+  const double variance = rest / freedom;
+  const double t = quantile(complement(boost::math::students_t(freedom), 0.025));
+  const Interval slopes = about(slope, t * std::sqrt(variance * w / determinant));
+  Fitted fitted{{}, rest};
+  LineFit& line = fitted.line;
+  line.from_bytes = samples.front().bytes;
+  line.to_bytes = samples.back().bytes;
+  line.latency_us = latency;
+  line.gbs = slope > 0 ? 1e-3 / slope : 0;
+  line.latency_interval = about(latency, t * std::sqrt(variance * xx / determinant));
+  if (slopes.low > 0) line.gbs_interval = {1e-3 / slopes.high, 1e-3 / slopes.low};
+  line.r_squared = 1 - rest / misfit(samples, y / w, 0);
+  for (const Sample& s : samples)
+    line.worst_residual = std::max(line.worst_residual, std::abs((latency + slope * s.bytes) / s.us - 1));
+  return fitted;
+}
+
+/// Two lines have three parameters more than one: their own two, and where they part.
+bool much_better(double one, double two, std::size_t samples) {
+  constexpr double kExtra = 3;
+  const double freedom = static_cast<double>(samples) - 2 - kExtra;
+  if (freedom < 1) return false;
+  if (two <= 0) return one > 0;
+  const double f = (one - two) / kExtra / (two / freedom);
+  return f > quantile(complement(boost::math::fisher_f(kExtra, freedom), 0.01));
+}
+
+}  // namespace
+
+std::vector<LineFit> fit_pieces(std::span<const Sample> samples) {
+  constexpr double kGoodEnough = 0.1;
+  if (samples.size() < kLeastSamples) return {};
+  const Fitted one = fit_one(samples);
+  std::vector<LineFit> best = {one.line};
+  if (one.line.worst_residual < kGoodEnough) return best;
+  double least = std::numeric_limits<double>::infinity();
+  for (std::size_t part = kLeastSamples; part + kLeastSamples <= samples.size(); ++part) {
+    const Fitted below = fit_one(samples.first(part));
+    const Fitted above = fit_one(samples.subspan(part));
+    const double two = below.misfit + above.misfit;
+    if (two >= least || !much_better(one.misfit, two, samples.size())) continue;
+    least = two;
+    best = {below.line, above.line};
+  }
+  return best;
+}
+
+}  // namespace ep::calibration
