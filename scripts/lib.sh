@@ -28,5 +28,5 @@ build() {
   local preset=$1
   shift
   command -v ccache >/dev/null && export CMAKE_C_COMPILER_LAUNCHER=ccache CMAKE_CXX_COMPILER_LAUNCHER=ccache
-  (cd "$root" && cmake --preset "$preset" && cmake --build --preset "$preset" --parallel "$(build_jobs)" ${1:+--target "$@"})
+  (cd "$root" && cmake --preset "$preset" ${EP_ENABLE_CUDA:+"-DEP_ENABLE_CUDA=$EP_ENABLE_CUDA"} && cmake --build --preset "$preset" --parallel "$(build_jobs)" ${1:+--target "$@"})
 }

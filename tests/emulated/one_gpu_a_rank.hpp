@@ -1,4 +1,4 @@
-// Ranks and GPUs of the emulated machine, which has eight: rank r uses GPU r.
+// One GPU for each rank, in order: the emulated machine has eight.
 #pragma once
 #include <memory>
 
