@@ -10,9 +10,6 @@
 namespace ep::exchange {
 namespace {
 
-constexpr double kShareOfWait = 1.0 / 16;
-constexpr double kLongestSleepUs = 50;
-
 /// Linux rounds sleeps up by the thread's timer slack, 50 us unless told otherwise.
 void sleep(double microseconds) {
   thread_local const int kPrecise = prctl(PR_SET_TIMERSLACK, 1000UL, 0UL, 0UL, 0UL);
@@ -26,7 +23,16 @@ void Backoff::pause() {
   const double now = core::now_us();
   if (since_us_ < 0) since_us_ = now;
   const double waited = now - since_us_;
-  if (waited >= poll_us_) sleep(std::min(waited * kShareOfWait, kLongestSleepUs));
+  const bool long_wait = patience_.learns && expected_us_ > patience_.poll_us;
+  if (waited < patience_.poll_us && !long_wait) return;
+  const double to_half = long_wait ? 0.5 * expected_us_ - waited : 0;
+  sleep(std::min(std::max(waited * patience_.share, to_half), patience_.longest_sleep_us));
+}
+
+double Backoff::learned_us() const {
+  const double waited = since_us_ < 0 ? 0 : core::now_us() - since_us_;
+  // A long wait is believed at once; short ones in between, as when a send and a receive end together, are not.
+  return std::max(waited, 0.5 * (waited + expected_us_));
 }
 
 }  // namespace ep::exchange

@@ -2,22 +2,37 @@
 
 namespace ep::exchange {
 
-/// How long a wait polls before it sleeps. Within a node what is awaited is a copy under way, and each sleep would show
-/// in its time; over a network even a fast fragment takes longer than a sleep costs.
-constexpr double kPollWithinNodeUs = 1000;
-constexpr double kPollBetweenNodesUs = 80;
+/// How a thread waits between two polls of MPI that found nothing, so that a slow link or a late rank does not take the
+/// core that compute needs. After polling for a while it sleeps, a share of the time it has waited, which delays what
+/// arrives by half of that share on average.
+struct Patience {
+  double poll_us = 0;
+  double share = 0;
+  double longest_sleep_us = 0;
+  /// Waits that follow one longer than poll_us are not polled but begin with a sleep of half of what is expected.
+  bool learns = false;
+};
 
-/// What a thread does between two polls of MPI that found nothing, so that waiting for a slow link or a late rank does
-/// not take the core that compute needs: after a while it sleeps, a sixteenth of the time it has waited and 50 us at
-/// most, which delays what arrives by 3 % on average. Polling itself gives the core away when MPI is set to (Open MPI
-/// does so by itself with more ranks than slots). One for each wait.
+/// Within a node what is awaited is a copy under way, and each sleep would show in its time.
+constexpr Patience kWithinNode{1000, 1.0 / 16, 50, false};
+/// Over a network even a fast message takes longer than a sleep costs. One that MPI moves in parts waits for each poll.
+constexpr Patience kBetweenNodes{80, 1.0 / 16, 50, false};
+/// Fragments follow one another at the pace of the link, and others are under way when one is noticed late.
+constexpr Patience kForFragments{80, 1.0 / 2, 500, true};
+
+/// One wait. Polling itself gives the core away when MPI is set to (Open MPI does so by itself with more ranks than
+/// slots).
 class Backoff {
  public:
-  explicit Backoff(double poll_us) : poll_us_(poll_us) {}
+  /// @param expected_us how long waits of this kind have taken of late; 0: not known
+  Backoff(const Patience& patience, double expected_us) : patience_(patience), expected_us_(expected_us) {}
   void pause();
+  /// What to expect of the next wait, after this one.
+  [[nodiscard]] double learned_us() const;
 
  private:
-  double poll_us_;
+  Patience patience_;
+  double expected_us_;
   double since_us_ = -1;
 };
 

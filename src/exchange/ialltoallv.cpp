@@ -37,8 +37,7 @@ class Ialltoallv : public Transport {
   Ialltoallv(mpi::Communicator communicator, const MpiOptions& options)
       : communicator_(std::move(communicator)),
         max_message_bytes_(options.max_message_bytes),
-        poll_us_(remote_order(communicator_.rank(), options.node_of_rank).empty() ? kPollWithinNodeUs
-                                                                                  : kPollBetweenNodesUs) {}
+        patience_(remote_order(communicator_.rank(), options.node_of_rank).empty() ? kWithinNode : kBetweenNodes) {}
 
   [[nodiscard]] std::string_view algorithm() const override { return "ialltoallv"; }
   void run(const AllToAll& args, ProgressRecord& progress) override;
@@ -63,7 +62,7 @@ class Ialltoallv : public Transport {
 
   mpi::Communicator communicator_;
   std::int64_t max_message_bytes_;
-  double poll_us_;
+  Patience patience_;
   core::UniqueHandle<TypePolicy> row_type_;
   std::int64_t row_bytes_ = 0;
   std::int64_t max_rows_ = 0;  // a message
@@ -143,7 +142,7 @@ void Ialltoallv::run(const AllToAll& args, ProgressRecord& progress) {
   add_tail(args.send_rows, args.send_offsets, true);
   requests_.reset(1 + tail_.size());
   start(args);
-  for (auto batch = requests_.wait(poll_us_); !batch.empty(); batch = requests_.wait(poll_us_))
+  for (auto batch = requests_.wait(patience_); !batch.empty(); batch = requests_.wait(patience_))
     for (const auto& [place, status] : batch) finish(place, progress);
 }
 

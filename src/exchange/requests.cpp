@@ -5,6 +5,7 @@
 namespace ep::exchange {
 
 void Requests::reset(std::size_t count) {
+  expected_us_ = 0;
   requests_.assign(count, MPI_REQUEST_NULL);
   statuses_.resize(count);
   places_.resize(count);
@@ -21,10 +22,11 @@ int Requests::poll() {
   return count;
 }
 
-std::span<const Requests::Finished> Requests::wait(double poll_us) {
-  Backoff backoff(poll_us);
+std::span<const Requests::Finished> Requests::wait(const Patience& patience) {
+  Backoff backoff(patience, expected_us_);
   int count = poll();
   for (; count == 0; count = poll()) backoff.pause();
+  if (patience.learns) expected_us_ = backoff.learned_us();
   finished_.clear();
   if (count == MPI_UNDEFINED) return {};  // no request is left
   for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i)

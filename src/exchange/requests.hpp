@@ -22,10 +22,11 @@ class Requests {
   [[nodiscard]] bool empty(std::size_t place) const { return requests_[place] == MPI_REQUEST_NULL; }
 
   /// Blocks until some have finished, whose places are then empty; none when no place was in use. Valid until the next
-  /// call. Sleeps between polls after `poll_us` (backoff.hpp). Throws Error (communication).
-  std::span<const Finished> wait(double poll_us);
+  /// call. Throws Error (communication).
+  std::span<const Finished> wait(const Patience& patience);
 
  private:
+  double expected_us_ = 0;  // of a wait, since reset
   int poll();
   std::vector<MPI_Request> requests_;
   std::vector<MPI_Status> statuses_;

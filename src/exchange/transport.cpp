@@ -54,7 +54,7 @@ void exchange_counts_over(const mpi::Communicator& communicator, std::span<const
   requests.reset(1);
   mpi::check_mpi(MPI_Ialltoall(send.data(), per_peer, MPI_INT32_T, recv.data(), per_peer, MPI_INT32_T,
                                communicator.get(), &requests[0]));
-  while (!requests.wait(kPollWithinNodeUs).empty()) {
+  while (!requests.wait(kWithinNode).empty()) {
   }
 }
 

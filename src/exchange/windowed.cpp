@@ -161,7 +161,7 @@ std::span<const Requests::Finished> Windowed::wait() {
   const auto first_remote = peers_.begin() + static_cast<std::ptrdiff_t>(local_peers_);
   const bool local_open =
       std::any_of(peers_.begin(), first_remote, [](const Peer& peer) { return peer.send.open() || peer.recv.open(); });
-  return requests_.wait(local_open ? kPollWithinNodeUs : kPollBetweenNodesUs);
+  return requests_.wait(local_open ? kWithinNode : kForFragments);
 }
 
 void Windowed::run(const AllToAll& args, ProgressRecord& progress) {

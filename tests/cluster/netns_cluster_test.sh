@@ -49,6 +49,12 @@ expect 7 timeout 60 "${cluster[@]}" run -np 1 -- sh -c 'exit 7' 2>/dev/null
 expect 6 "${cluster[@]}" run
 [ "$("${cluster[@]}" exec "$first" hostname)" = "$first" ] || fail "the host has another name"
 
+# With a core for each host, no two share one.
+if [ "$(nproc)" -ge 2 ]; then
+  cores=$(timeout 60 "${cluster[@]}" run --bind core -- sh -c 'taskset -cp $$' | sed 's/.*: //' | sort -u | wc -l)
+  [ "$cores" -eq 2 ] || fail "two hosts with a core each are on $cores"
+fi
+
 # What still runs is ended, and a second down does nothing.
 "${cluster[@]}" exec "$first" sleep 300 &
 sleeper=$!
