@@ -153,10 +153,11 @@ Row merge_rows(const Across<Row>& launches) {
   const Row& typical = nearest_median(launches, &Row::median_us);
   merged.bottleneck = typical.bottleneck;
   merged.runner_up = typical.runner_up;
-  merged.waterfall = typical.waterfall;
   merged.suspects = merge_suspects(launches);
   merged.measured_spans = typical.measured_spans;
-  merged.predicted_spans = nearest_median(launches, &Row::predicted_us).predicted_spans;
+  const Row& predicted = nearest_median(launches, &Row::predicted_us);
+  merged.waterfall = predicted.waterfall;
+  merged.predicted_spans = predicted.predicted_spans;
   return merged;
 }
 

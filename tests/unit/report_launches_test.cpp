@@ -22,6 +22,7 @@ std::vector<Report> three_launches() {
     row.steps[3].measured_us = 10 * medians_us[i];
     row.per_rank[1].lateness_us = static_cast<double>(i);
     row.waterfall.lateness_us = static_cast<double>(10 * i);
+    row.predicted_us = i == 1 ? 105 : 200 * static_cast<double>(i);
     row.bottleneck.step = i == 2 ? "combine" : "dispatch";
     row.measured_spans[0].end_us = medians_us[i];
     launches[i].clock_uncertainty_us = static_cast<double>(i);
@@ -51,7 +52,7 @@ TEST(MergeLaunches, TakesMediansAndKeepsEveryLaunch) {
 TEST(MergeLaunches, BottleneckAndTimelineAreOfTheTypicalLaunch) {
   const Report merged = merge_launches(three_launches());
   EXPECT_EQ(merged.rows[0].bottleneck.step, "combine");
-  EXPECT_EQ(merged.rows[0].waterfall.lateness_us, 20);
+  EXPECT_EQ(merged.rows[0].waterfall.lateness_us, 10);  // of the launch with the median prediction
   EXPECT_EQ(merged.rows[0].measured_spans[0].end_us, 110);
 }
 
