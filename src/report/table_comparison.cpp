@@ -1,3 +1,5 @@
+#include <fmt/ranges.h>
+
 #include "report/style.hpp"
 #include "report/text_table.hpp"
 #include "report/totals.hpp"
@@ -66,14 +68,40 @@ std::string reason(const Row& row, const Row& base, const Style& style) {
   return "nothing ran beside the communication";
 }
 
-std::string no_gain_note(const Row& row, const Row& base, const Style& style) {
-  if (&row == &base || !measure::trusted(row) || !measure::trusted(base)) return "";
-  const double gain = base.median_us / row.median_us;
-  const double noise = noise_of(row, base);
-  if (gain > 1 + noise) return "";
-  return wrapped(fmt::format("{} brings no gain over {} ({:.2f}x, noise {:.1f}%): {}.", row.strategy, base.strategy,
-                             gain, 100 * noise, reason(row, base, style)),
-                 "  ");
+/// Rows that overlapping brought nothing, for one reason.
+struct NoGain {
+  const Row* base;
+  std::string reason;
+  std::vector<std::string> strategies;  // "overlapped (0.97x)"
+  double noise = 0;
+};
+
+std::vector<NoGain> without_gain(const measure::Report& report, const Style& style) {
+  std::vector<NoGain> result;
+  for (const Row& row : report.rows) {
+    const Row& base = base_of(report, row);
+    if (&row == &base || !measure::trusted(row) || !measure::trusted(base)) continue;
+    const double gain = base.median_us / row.median_us;
+    const double noise = noise_of(row, base);
+    if (gain > 1 + noise) continue;
+    const std::string why = reason(row, base, style);
+    auto same = std::find_if(result.begin(), result.end(),
+                             [&](const NoGain& other) { return other.base == &base && other.reason == why; });
+    if (same == result.end()) same = result.insert(result.end(), {&base, why, {}});
+    same->strategies.push_back(fmt::format("{} ({:.2f}x)", row.strategy, gain));
+    same->noise = std::max(same->noise, noise);
+  }
+  return result;
+}
+
+std::string no_gain_notes(const measure::Report& report, const Style& style) {
+  std::string notes;
+  for (const NoGain& group : without_gain(report, style))
+    notes += wrapped(fmt::format("{} {} no gain over {} (noise {:.1f}%): {}.", fmt::join(group.strategies, ", "),
+                                 group.strategies.size() == 1 ? "brings" : "bring", group.base->strategy,
+                                 100 * group.noise, group.reason),
+                     "  ");
+  return notes;
 }
 
 bool one_direction(const measure::Report& report) {
@@ -115,7 +143,6 @@ std::string comparison_section(const measure::Report& report, const Style& style
   TextTable table("lrrrrrrrrr");
   table.add({"strategy", "median", "predicted", "error", "speed-up", "predicted speed-up", "exposed", "efficiency",
              "interference", "predicted"});
-  std::string notes;
   for (const Row& row : report.rows) {
     const Row& base = base_of(report, row);
     const bool trusted = measure::trusted(row);
@@ -127,13 +154,12 @@ std::string comparison_section(const measure::Report& report, const Style& style
                fixed_or_dash(trusted ? row.overlap_efficiency : std::nullopt, 2),
                fixed_or_dash(trusted ? row.compute_interference : std::nullopt, 2, "x"),
                fixed_or_dash(predicted_interference(row), 2, "x")});
-    notes += no_gain_note(row, base, style);
   }
   return "\nstrategies compared (speed-up over the first; exposed: communication that no compute hid; efficiency: 1 "
          "all "
          "hidden,\n0 none, negative a loss; interference: compute time beside communication over compute time "
          "alone,\nmeasured and predicted)\n" +
-         table.str(2) + notes;
+         table.str(2) + no_gain_notes(report, style);
 }
 
 }  // namespace ep::report

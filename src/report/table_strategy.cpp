@@ -10,10 +10,38 @@ namespace {
 
 using measure::Row;
 
+/// Steps of more than two parts, gate_up[0] to gate_up[3], as one, gate_up x4, with their times summed and the start of
+/// the first: a table of every part would hide what it shows.
+std::vector<measure::StepResult> folded(const std::vector<measure::StepResult>& steps) {
+  const auto whole = [](const measure::StepResult& step) { return step.name.substr(0, step.name.find('[')); };
+  std::vector<measure::StepResult> result;
+  for (const measure::StepResult& step : steps) {
+    const std::string name = whole(step);
+    const auto parts =
+        std::count_if(steps.begin(), steps.end(), [&](const auto& other) { return whole(other) == name; });
+    if (parts <= 2) {
+      result.push_back(step);
+      continue;
+    }
+    const std::string together = fmt::format("{} x{}", name, parts);
+    const auto found =
+        std::find_if(result.begin(), result.end(), [&](const auto& other) { return other.name == together; });
+    if (found == result.end()) {
+      result.push_back(step);
+      result.back().name = together;
+    } else {
+      found->measured_us += step.measured_us;
+      found->predicted_us += step.predicted_us;
+    }
+  }
+  return result;
+}
+
 std::string steps_table(const Row& row, const Style& style) {
   TextTable table("llrrrrrl");
   table.add({"step", "stream", "start", "measured", "predicted", "error", "share", "bound by"});
-  for (const measure::StepResult& step : row.steps) {
+  const std::vector<measure::StepResult> steps = folded(row.steps);
+  for (const measure::StepResult& step : steps) {
     const auto measured = shown(row, step.measured_us);
     const auto share = measured && row.median_us > 0 ? std::optional(100 * *measured / row.median_us) : std::nullopt;
     table.add({step.name, step.stream, style.time(shown(row, step.start_us)), style.time(measured),
@@ -22,7 +50,8 @@ std::string steps_table(const Row& row, const Style& style) {
   }
   table.add({"iteration", "", "", verdict(row, style), style.time(row.predicted_us),
              error_or_dash(row.predicted_us, shown(row, row.median_us)), "", ""});
-  return table.str(2);
+  if (steps.size() == row.steps.size()) return table.str(2);
+  return table.str(2) + "  (x: so many parts together, from the start of the first; --json and --trace have each)\n";
 }
 
 /// "rank 3 egress", "node 0 memory", "compute of rank 1".

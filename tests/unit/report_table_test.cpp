@@ -96,6 +96,33 @@ TEST(ReportTable, AGainWithinTheIntervalIsNone) {
   EXPECT_THAT(joined(report), HasSubstr("noise 20.0%"));
 }
 
+TEST(ReportTable, OneReasonIsGivenOnce) {
+  measure::Report report = sample_report();
+  report.rows.push_back(report.rows[1]);
+  report.rows[2].strategy = "two-batch";
+  EXPECT_THAT(
+      joined(report),
+      HasSubstr("overlapped (1.01x), two-batch (1.01x) bring no gain over sequential (noise 2.9%): compute ran"));
+  report.rows[2].compute_interference = 1.2;  // another reason
+  EXPECT_THAT(joined(report), HasSubstr("two-batch (1.01x) brings no gain over sequential"));
+}
+
+TEST(ReportTable, MoreThanTwoPartsAreShownAsOne) {
+  measure::Report report = sample_report();
+  measure::Row& row = report.rows[0];
+  for (std::size_t i = 0; i < 3; ++i) {
+    row.steps[6 + i].name = "gate_up[" + std::to_string(i) + "]";
+    row.steps[6 + i].measured_us = 1000.0 + 100 * static_cast<double>(i);
+    row.steps[6 + i].start_us = 5000.0 + 2000 * static_cast<double>(i);
+  }
+  const std::string text = section(table(report), "sequential");
+  EXPECT_THAT(text, testing::ContainsRegex("gate_up x3 +compute +5[.]000 +3[.]300"));
+  EXPECT_THAT(text, Not(HasSubstr("gate_up[")));
+  EXPECT_THAT(text, HasSubstr("so many parts together"));
+  EXPECT_THAT(table(sample_report()), HasSubstr("shared[1]"));  // two stay apart
+  EXPECT_THAT(table(sample_report()), Not(HasSubstr("so many parts")));
+}
+
 TEST(ReportTable, SaysHowMuchLiesBetweenTheSteps) {
   measure::Report report = sample_report();
   EXPECT_THAT(joined(report), Not(HasSubstr("between the steps")));
