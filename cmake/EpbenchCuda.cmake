@@ -20,8 +20,8 @@ endif()
 # Ampere, Hopper, and Blackwell in data centres and workstations; PTX of the last for what comes after.
 set(EP_CUDA_ARCHITECTURES 80 90 100 120 CACHE STRING "GPU architectures to compile the kernels for")
 # What `scripts/setup --cuda` puts there on machines without a toolkit.
-if(NOT CUDAToolkit_ROOT AND EXISTS ${PROJECT_SOURCE_DIR}/.cuda/wheels)
-  set(CUDAToolkit_ROOT ${PROJECT_SOURCE_DIR}/.cuda/nvidia/cu13)
+if(NOT CUDAToolkit_ROOT AND EXISTS ${PROJECT_SOURCE_DIR}/.cuda/toolkit/wheels)
+  set(CUDAToolkit_ROOT ${PROJECT_SOURCE_DIR}/.cuda/toolkit/nvidia/cu13)
 endif()
 find_package(CUDAToolkit QUIET)
 find_path(EP_NCCL_INCLUDE_DIR nccl.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
