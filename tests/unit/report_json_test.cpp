@@ -67,7 +67,8 @@ TEST(ReportJson, OlderReportsAreRead) {
 }
 
 TEST(ReportJson, WaterfallSumsToTheMeasuredTime) {
-  for (const Json& row : parsed(sample_report())["rows"]) {
+  const Json document = parsed(sample_report());
+  for (const Json& row : document["rows"]) {
     double sum_us = 0;
     for (const Json& part : row["waterfall"]) sum_us += part.get<double>();
     EXPECT_NEAR(sum_us, row["median_us"].get<double>(), 0.01);
