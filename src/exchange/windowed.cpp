@@ -21,6 +21,7 @@ struct Flow {
 
   [[nodiscard]] bool all_started() const { return started_bytes == size_bytes; }
   [[nodiscard]] bool open() const { return fragments_started > fragments_done; }
+  [[nodiscard]] bool several_open() const { return fragments_started > fragments_done + 1; }
 };
 
 struct Peer {
@@ -161,7 +162,12 @@ std::span<const Requests::Finished> Windowed::wait() {
   const auto first_remote = peers_.begin() + static_cast<std::ptrdiff_t>(local_peers_);
   const bool local_open =
       std::any_of(peers_.begin(), first_remote, [](const Peer& peer) { return peer.send.open() || peer.recv.open(); });
-  return requests_.wait(local_open ? kWithinNode : kForFragments);
+  if (local_open) return requests_.wait(kWithinNode);
+  // While others of the same message are under way, nobody waits for the fragment that is noticed late.
+  const bool others = std::any_of(first_remote, peers_.end(), [](const Peer& peer) {
+    return peer.send.several_open() || peer.recv.several_open();
+  });
+  return requests_.wait(others ? kForFragments : kBetweenNodes);
 }
 
 void Windowed::run(const AllToAll& args, ProgressRecord& progress) {
