@@ -1,6 +1,5 @@
 #include "bench/calibrate.hpp"
 
-#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <memory>
@@ -65,9 +64,7 @@ std::string survey_table(const std::vector<calibration::SurveyedPattern>& patter
 std::string odd_links(const cost::Machine& machine, const std::vector<std::string>& hosts) {
   std::string result;
   for (std::size_t node = 0; node < machine.link_scale.size(); ++node) {
-    const auto rank =
-        std::find(machine.topology.node_of_rank.begin(), machine.topology.node_of_rank.end(), static_cast<int>(node)) -
-        machine.topology.node_of_rank.begin();
+    const int rank = machine.topology.first_rank(static_cast<int>(node));
     const auto [egress, ingress] = machine.link_scale[node];
     for (const auto& [way, scale] : {std::pair{"egress", egress}, std::pair{"ingress", ingress}}) {
       if (scale != 1)

@@ -8,14 +8,12 @@ namespace ep::bench {
 
 namespace {
 
-// Between launches on an idle machine, ranks differ by up to a tenth.
+// Cores of a quiet virtual machine were seen to differ by a quarter for seconds on end (docs/accuracy.md).
 constexpr double kSlowCompute = 1.35;
 constexpr double kSlowLink = 1 / 0.9;
 
 std::string host_of_node(const RowContext& context, int node) {
-  const auto& nodes = context.job.topology.node_of_rank;
-  const auto first = std::find(nodes.begin(), nodes.end(), node);
-  return context.hosts[static_cast<std::size_t>(first - nodes.begin())];
+  return context.hosts[static_cast<std::size_t>(context.job.topology.first_rank(node))];
 }
 
 /// Quartiles over iterations of the time a rank's compute stream is busy.

@@ -26,14 +26,14 @@ endif()
 find_package(CUDAToolkit QUIET)
 find_path(EP_NCCL_INCLUDE_DIR nccl.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
 find_library(EP_NCCL_LIBRARY nccl HINTS ${CUDAToolkit_LIBRARY_DIR})
-if(CUDAToolkit_FOUND AND CUDAToolkit_NVCC_EXECUTABLE AND TARGET CUDA::cublas AND EP_NCCL_INCLUDE_DIR AND EP_NCCL_LIBRARY)
+if(CUDAToolkit_FOUND AND CUDAToolkit_VERSION VERSION_GREATER_EQUAL 12.8 AND CUDAToolkit_NVCC_EXECUTABLE AND TARGET CUDA::cublas AND EP_NCCL_INCLUDE_DIR AND EP_NCCL_LIBRARY)
   set(EP_HAVE_CUDA TRUE)
   message(STATUS "CUDA ${CUDAToolkit_VERSION} and NCCL: the cuda device is built for ${EP_CUDA_ARCHITECTURES}")
 elseif(EP_ENABLE_CUDA STREQUAL "ON")
-  message(FATAL_ERROR "EP_ENABLE_CUDA is ON, but nvcc, cuBLAS or NCCL was not found "
-    "(nvcc: ${CUDAToolkit_NVCC_EXECUTABLE}, toolkit: ${CUDAToolkit_LIBRARY_DIR}, nccl: ${EP_NCCL_LIBRARY})")
+  message(FATAL_ERROR "EP_ENABLE_CUDA is ON, but nvcc and cuBLAS of CUDA 12.8 or later, or NCCL, were not found "
+    "(version: ${CUDAToolkit_VERSION}, nvcc: ${CUDAToolkit_NVCC_EXECUTABLE}, toolkit: ${CUDAToolkit_LIBRARY_DIR}, nccl: ${EP_NCCL_LIBRARY})")
 else()
-  message(STATUS "No CUDA toolkit with cuBLAS and NCCL: only the cpu device is built")
+  message(STATUS "No CUDA toolkit of 12.8 or later with cuBLAS and NCCL: only the cpu device is built")
 endif()
 
 set(EP_NVCC_FLAGS -std=c++20 -O3 -lineinfo -I${PROJECT_SOURCE_DIR} -I${PROJECT_SOURCE_DIR}/src

@@ -38,13 +38,19 @@ function(ep_add_mpi_run name)
   set_tests_properties(${name} PROPERTIES LABELS "${labels}" TIMEOUT 300 PROCESSORS 2 RESOURCE_LOCK mpi)
 endfunction()
 
-# ep_add_mpi_test(NAME SOURCES … DEPS … RANKS 1 2 3 … [LABELS …]): a GoogleTest program that every rank runs whole,
-# once for each rank count. tests/mpi_main.cpp holds its main, which limits each test's time.
-function(ep_add_mpi_test name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;DEPS;RANKS;LABELS")
+# ep_add_mpi_program(NAME SOURCES … DEPS …): a GoogleTest program that every rank runs whole. tests/mpi_main.cpp holds its
+# main, which limits each test's time.
+function(ep_add_mpi_program name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;DEPS")
   add_executable(${name} ${arg_SOURCES} ${PROJECT_SOURCE_DIR}/tests/mpi_main.cpp)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
   target_link_libraries(${name} PRIVATE ep::flags ${arg_DEPS} ep::mpi GTest::gmock GTest::gtest)
+endfunction()
+
+# ep_add_mpi_test(NAME SOURCES … DEPS … RANKS 1 2 3 … [LABELS …]): such a program, run once for each rank count.
+function(ep_add_mpi_test name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;DEPS;RANKS;LABELS")
+  ep_add_mpi_program(${name} SOURCES ${arg_SOURCES} DEPS ${arg_DEPS})
   foreach(ranks IN LISTS arg_RANKS)
     ep_add_mpi_run(${name}.np${ranks} RANKS ${ranks} COMMAND ${name} LABELS ${arg_LABELS})
   endforeach()

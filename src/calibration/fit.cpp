@@ -6,34 +6,19 @@ namespace ep::calibration {
 
 namespace {
 
-/// Sums over samples, weighted by 1 / us^2.
-struct Sums {
-  double w = 0, x = 0, y = 0, xx = 0, xy = 0;
-
-  void add(const Sample& s) {
-    const double weight = 1 / (s.us * s.us);
-    w += weight;
-    x += weight * s.bytes;
-    y += weight * s.us;
-    xx += weight * s.bytes * s.bytes;
-    xy += weight * s.bytes * s.us;
-  }
-};
-
 constexpr double kSpread = 1e-6;  // bytes closer than this, relatively, are one size measured twice
 
 }  // namespace
 
 cost::Line fit_line(std::span<const Sample> samples) {
-  Sums sums;
+  WeightedSums sums;
   for (const Sample& s : samples) {
     if (s.bytes > 0 && s.us > 0) sums.add(s);
   }
   if (sums.w <= 0) return {};
-  const double determinant = sums.w * sums.xx - sums.x * sums.x;
-  if (determinant > kSpread * sums.w * sums.xx) {
-    const double slope = (sums.w * sums.xy - sums.x * sums.y) / determinant;
-    const double latency = (sums.y - slope * sums.x) / sums.w;
+  if (sums.determinant() > kSpread * sums.w * sums.xx) {
+    const double slope = sums.us_per_byte();
+    const double latency = sums.latency_us();
     if (slope > 0 && latency >= 0) return {latency, 1e-3 / slope};
   }
   return {0, 1e-3 * sums.xx / sums.xy};

@@ -11,7 +11,25 @@ struct Sample {
   double us = 0;
 };
 
-/// Least-squares line through (bytes, us) with weights 1 / us^2, so that every sample counts by its relative error.
+/// Sums over samples with weights 1 / us^2, so that every sample counts by its relative error.
+struct WeightedSums {
+  double w = 0, x = 0, y = 0, xx = 0, xy = 0;
+
+  void add(const Sample& s) {
+    const double weight = 1 / (s.us * s.us);
+    w += weight;
+    x += weight * s.bytes;
+    y += weight * s.us;
+    xx += weight * s.bytes * s.bytes;
+    xy += weight * s.bytes * s.us;
+  }
+  [[nodiscard]] double determinant() const { return w * xx - x * x; }
+  /// Of the least-squares line. @pre the samples are of at least two sizes
+  [[nodiscard]] double us_per_byte() const { return (w * xy - x * y) / determinant(); }
+  [[nodiscard]] double latency_us() const { return (y - us_per_byte() * x) / w; }
+};
+
+/// Least-squares line through (bytes, us) by WeightedSums.
 /// Samples without bytes or time say nothing and are left out. A negative latency becomes 0; when the times do not grow
 /// with the bytes, or all bytes are equal, the line goes through the origin. No sample gives a line of gbs 0.
 cost::Line fit_line(std::span<const Sample> samples);

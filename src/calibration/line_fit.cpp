@@ -30,32 +30,24 @@ Interval about(double value, double half) {
 }
 
 Fitted fit_one(std::span<const Sample> samples) {
-  double w = 0, x = 0, y = 0, xx = 0, xy = 0;
-  for (const Sample& s : samples) {
-    const double weight = 1 / (s.us * s.us);
-    w += weight;
-    x += weight * s.bytes;
-    y += weight * s.us;
-    xx += weight * s.bytes * s.bytes;
-    xy += weight * s.bytes * s.us;
-  }
-  const double determinant = w * xx - x * x;
-  const double slope = (w * xy - x * y) / determinant;
-  const double latency = (y - slope * x) / w;
+  WeightedSums sums;
+  for (const Sample& s : samples) sums.add(s);
+  const double slope = sums.us_per_byte();
+  const double latency = sums.latency_us();
   const double rest = misfit(samples, latency, slope);
   const auto freedom = static_cast<double>(samples.size() - 2);
   const double variance = rest / freedom;
   const double t = quantile(complement(boost::math::students_t(freedom), 0.025));
-  const Interval slopes = about(slope, t * std::sqrt(variance * w / determinant));
+  const Interval slopes = about(slope, t * std::sqrt(variance * sums.w / sums.determinant()));
   Fitted fitted{{}, rest};
   LineFit& line = fitted.line;
   line.from_bytes = samples.front().bytes;
   line.to_bytes = samples.back().bytes;
   line.latency_us = latency;
   line.gbs = slope > 0 ? 1e-3 / slope : 0;
-  line.latency_interval = about(latency, t * std::sqrt(variance * xx / determinant));
+  line.latency_interval = about(latency, t * std::sqrt(variance * sums.xx / sums.determinant()));
   if (slopes.low > 0) line.gbs_interval = {1e-3 / slopes.high, 1e-3 / slopes.low};
-  line.r_squared = 1 - rest / misfit(samples, y / w, 0);
+  line.r_squared = 1 - rest / misfit(samples, sums.y / sums.w, 0);
   for (const Sample& s : samples)
     line.worst_residual = std::max(line.worst_residual, std::abs((latency + slope * s.bytes) / s.us - 1));
   return fitted;

@@ -92,14 +92,11 @@ std::vector<SurveyedPattern> survey(device::Device& device, exchange::Exchange& 
   const mpi::ClockMap map(now, now);
   ExchangeProbe probe(device, exchange, communicator, map, std::min(kMostBytes * ranks, kMostRankBytes));
   std::vector<int> first_node;
-  std::vector<int> one_a_node;
-  std::vector<bool> seen(static_cast<std::size_t>(topology.nodes));
   for (int rank = 0; rank < ranks; ++rank) {
     if (topology.same_node(rank, 0)) first_node.push_back(rank);
-    const auto node = static_cast<std::size_t>(topology.node_of_rank[static_cast<std::size_t>(rank)]);
-    if (!seen[node]) one_a_node.push_back(rank);
-    seen[node] = true;
   }
+  std::vector<int> one_a_node;
+  for (int node = 0; node < topology.nodes; ++node) one_a_node.push_back(topology.first_rank(node));
   std::vector<SurveyedPattern> results;
   survey_group(probe, ranks, "in node", first_node, results);
   survey_group(probe, ranks, "between nodes", one_a_node, results);

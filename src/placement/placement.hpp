@@ -1,4 +1,5 @@
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -52,6 +53,10 @@ struct Topology {
   [[nodiscard]] int ranks() const { return static_cast<int>(node_of_rank.size()); }
   [[nodiscard]] bool same_node(int a, int b) const {
     return node_of_rank[static_cast<std::size_t>(a)] == node_of_rank[static_cast<std::size_t>(b)];
+  }
+  /// The lowest rank on `node`, as every node has one.
+  [[nodiscard]] int first_rank(int node) const {
+    return static_cast<int>(std::find(node_of_rank.begin(), node_of_rank.end(), node) - node_of_rank.begin());
   }
 };
 
