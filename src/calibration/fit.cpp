@@ -1,6 +1,9 @@
 #include "calibration/fit.hpp"
 
 #include <algorithm>
+#include <utility>
+
+#include "core/median.hpp"
 
 namespace ep::calibration {
 
@@ -21,7 +24,12 @@ cost::Line fit_line(std::span<const Sample> samples) {
     const double latency = sums.latency_us();
     if (slope > 0 && latency >= 0) return {latency, 1e-3 / slope};
   }
-  return {0, 1e-3 * sums.xx / sums.xy};
+  // The median, since one time that is far too short would make the rate.
+  std::vector<double> gbs;
+  for (const Sample& s : samples) {
+    if (s.bytes > 0 && s.us > 0) gbs.push_back(1e-3 * s.bytes / s.us);
+  }
+  return {0, core::median(std::move(gbs))};
 }
 
 std::vector<cost::GemmCurve::Point> tidy(std::vector<cost::GemmCurve::Point> points) {

@@ -30,8 +30,9 @@ struct WeightedSums {
 };
 
 /// Least-squares line through (bytes, us) by WeightedSums.
-/// Samples without bytes or time say nothing and are left out. A negative latency becomes 0; when the times do not grow
-/// with the bytes, or all bytes are equal, the line goes through the origin. No sample gives a line of gbs 0.
+/// Samples without bytes or time say nothing and are left out. Where the latency would be negative, the times do not
+/// grow with the bytes, or all bytes are equal, the line goes through the origin at the samples' median rate. No sample
+/// gives a line of gbs 0.
 cost::Line fit_line(std::span<const Sample> samples);
 
 /// The points in order of rows, those of equal rows made one, and no time shorter than that of fewer rows.

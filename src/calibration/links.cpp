@@ -14,8 +14,12 @@ namespace ep::calibration {
 
 namespace {
 
-constexpr int kRepeats = 5;
 constexpr std::int64_t kProbeBytes[] = {64 << 10, 512 << 10, 4 << 20};
+
+/// Short times are the noisier ones, and the cheaper to repeat.
+int repeats_of(std::int64_t bytes) {
+  return bytes <= kProbeBytes[0] ? 15 : bytes <= kProbeBytes[1] ? 7 : 3;
+}
 
 /// First pair of ranks on one node, or on two.
 std::optional<std::pair<int, int>> find_pair(const placement::Topology& topology, bool same_node) {
@@ -35,9 +39,9 @@ cost::Line probe_link(ExchangeProbe& probe, const CalibrationInput& input, bool 
   for (const std::int64_t bytes : kProbeBytes) {
     core::Matrix<std::int64_t> traffic(input.topology.ranks(), input.topology.ranks());
     traffic(pair->first, pair->second) = bytes;
-    samples.push_back({static_cast<double>(bytes), probe.time_us(traffic, kRepeats)});
+    samples.push_back({static_cast<double>(bytes), probe.time_us(traffic, repeats_of(bytes))});
     constexpr double kGrowth = 8;
-    if (samples.size() > 1 && samples.back().us * kGrowth * (kRepeats + 1) > 0.25 * input.budget_us) break;
+    if (samples.size() > 1 && samples.back().us * kGrowth * (repeats_of(bytes) + 1) > 0.25 * input.budget_us) break;
   }
   return fit_line(samples);
 }
@@ -57,7 +61,7 @@ cost::Line probe_node_memory(ExchangeProbe& probe, const placement::Topology& to
       }
     }
     samples.push_back({static_cast<double>(*std::max_element(node_bytes.begin(), node_bytes.end())),
-                       probe.time_us(traffic, kRepeats)});
+                       probe.time_us(traffic, repeats_of(rank_bytes))});
   }
   return fit_line(samples);
 }

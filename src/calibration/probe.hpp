@@ -16,16 +16,22 @@ class ExchangeProbe {
   ExchangeProbe(device::Device& device, exchange::Exchange& exchange, const mpi::Communicator& communicator,
                 const mpi::ClockMap& clock, std::int64_t max_bytes);
 
-  /// Median over `repeats` of the time from the latest start to the last end over ranks, after one unmeasured exchange.
-  /// @param bytes [ranks, ranks] from row to column; the diagonal is ignored. @pre collective
+  /// Median over `repeats` of the time from the latest start to the last end over ranks that send or receive anything,
+  /// after one unmeasured exchange. @param bytes [ranks, ranks] from row to column; the diagonal is ignored.
+  /// @pre collective
   double time_us(const core::Matrix<std::int64_t>& bytes, int repeats);
 
-  /// The same to the end of every rank, [ranks], each with a median of its own. @pre collective
+  /// [ranks] The same to every rank's own end, from the latest start of the rank and those it sends to or receives from;
+  /// each a median of its own. @pre collective
   std::vector<double> rank_times_us(const core::Matrix<std::int64_t>& bytes, int repeats);
 
  private:
-  /// [repeats][ranks] from the latest start to a rank's end.
-  std::vector<std::vector<double>> samples(const core::Matrix<std::int64_t>& bytes, int repeats);
+  /// One exchange as every rank saw it, [ranks].
+  struct Pass {
+    std::vector<double> starts_us;
+    std::vector<double> ends_us;
+  };
+  std::vector<Pass> passes(const core::Matrix<std::int64_t>& bytes, int repeats);
 
   device::Device& device_;
   exchange::Exchange& exchange_;

@@ -103,6 +103,8 @@ OperationCost operation_cost(const schedule::Operation& op, const Machine& machi
                                             : exchange_cost(*work.loads, work.row_bytes, machine);
     for (std::size_t rank = 0; rank < cost.rank_us.size(); ++rank) cost.rank_us[rank] += exchange.rank_us[rank];
     cost.uses.insert(cost.uses.end(), exchange.uses.begin(), exchange.uses.end());
+    if (work.rows && machine.topology.ranks() <= kMostFlowRanks)
+      cost.flows = std::make_shared<const Flows>(*work.rows, work.row_bytes, machine);
   }
   if (!op.work.counts.empty() && machine.topology.ranks() > 1) {
     for (double& time : cost.rank_us) time += machine.counts_us;

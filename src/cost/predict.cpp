@@ -15,8 +15,8 @@ bool is_collective(const schedule::Operation& op) {
   return op.lane != schedule::Lane::compute;
 }
 
-/// One rank's clock. Advances from event to event; stops at the arrival at a collective operation, whose start depends
-/// on the other ranks, and goes on once that start is known.
+/// One rank's clock. Advances from event to event; stops at the arrival at a collective operation, whose end depends on
+/// the other ranks' arrivals, and goes on once those are known.
 class RankClock {
  public:
   RankClock(const schedule::Schedule& schedule, const std::vector<OperationCost>& costs,
@@ -34,10 +34,12 @@ class RankClock {
     return now_;
   }
 
-  /// A collective operation starts at `time` >= now: others run on until then.
-  void start_collective(std::size_t id, double time) {
+  /// A collective operation starts at `time` >= now: others run on until then. It ends `duration_us` later, if nothing
+  /// slows it; what it takes beyond the rank's own cost is spent waiting for others.
+  void start_collective(std::size_t id, double time, double duration_us) {
     while (now_ < time) step(time);
-    begin(id);
+    const double work_us = std::min(costs_[id].rank_us[rank_], duration_us);
+    begin(id, {id, duration_us - work_us, work_us});
   }
 
   void finish() {
@@ -54,6 +56,7 @@ class RankClock {
  private:
   struct Running {
     std::size_t id;
+    double idle_us;  // left, before the work
     double left_us;  // of work, at full speed
   };
   using Lane = schedule::Lane;
@@ -70,34 +73,46 @@ class RankClock {
     return std::all_of(op.waits.begin(), op.waits.end(), [&](int wait) { return ended(wait); });
   }
 
-  void begin(std::size_t id) {
+  void begin(std::size_t id, const Running& work) {
     start_[id] = now_;
-    running(schedule_.ops[id].lane) = Running{id, costs_[id].rank_us[rank_]};
+    running(schedule_.ops[id].lane) = work;
   }
+
+  [[nodiscard]] bool works(Lane lane) { return running(lane) && running(lane)->idle_us <= 0; }
 
   /// Starts the next compute operation if it can, then moves to the next end of anything, at most to `limit`.
   void step(double limit) {
     while (next_compute_ < schedule_.ops.size() && is_collective(schedule_.ops[next_compute_])) ++next_compute_;
     if (next_compute_ < schedule_.ops.size() && !running(Lane::compute) && ready(schedule_.ops[next_compute_])) {
-      begin(next_compute_++);
+      const std::size_t id = next_compute_++;
+      begin(id, {id, 0, costs_[id].rank_us[rank_]});
     }
-    const bool both = running(Lane::compute) && running(Lane::comm);
+    const bool both = works(Lane::compute) && works(Lane::comm);
     const std::array<double, 3> slow{1.0, both ? interference_.compute : 1.0, both ? interference_.comm : 1.0};
+    const auto phase_us = [&](std::size_t lane) {
+      const Running& it = *running_[lane];
+      return it.idle_us > 0 ? it.idle_us : it.left_us * slow[lane];
+    };
     double next = limit;
     for (std::size_t lane = 0; lane < running_.size(); ++lane) {
-      if (running_[lane]) next = std::min(next, now_ + running_[lane]->left_us * slow[lane]);
+      if (running_[lane]) next = std::min(next, now_ + phase_us(lane));
     }
     for (std::size_t lane = 0; lane < running_.size(); ++lane) {
-      if (!running_[lane]) continue;
-      const double end = now_ + running_[lane]->left_us * slow[lane];
-      if (end <= next) {
-        end_[running_[lane]->id] = next;
-        running_[lane].reset();
-      } else {
-        running_[lane]->left_us -= (next - now_) / slow[lane];
-      }
+      if (running_[lane]) advance(running_[lane], next, now_ + phase_us(lane) <= next, slow[lane]);
     }
     now_ = next;
+  }
+
+  /// To `next`, at which the phase it is in may be over.
+  void advance(std::optional<Running>& it, double next, bool over, double slow) {
+    if (it->idle_us > 0) {
+      it->idle_us = over ? 0 : it->idle_us - (next - now_);
+    } else if (over) {
+      end_[it->id] = next;
+      it.reset();
+    } else {
+      it->left_us -= (next - now_) / slow;
+    }
   }
 
   const schedule::Schedule& schedule_;
@@ -123,9 +138,13 @@ schedule::Timeline walk(const schedule::Schedule& schedule, const std::vector<Op
   for (const schedule::Operation& op : schedule.ops) {
     if (!is_collective(op)) continue;
     const auto id = static_cast<std::size_t>(op.id);
-    double last_arrival = 0;
-    for (RankClock& clock : clocks) last_arrival = std::max(last_arrival, clock.arrive(id));
-    for (RankClock& clock : clocks) clock.start_collective(id, last_arrival);
+    std::vector<double> starts;
+    for (RankClock& clock : clocks) starts.push_back(clock.arrive(id));
+    const OperationCost& cost = costs[id];
+    if (cost.flows == nullptr) starts.assign(starts.size(), *std::max_element(starts.begin(), starts.end()));
+    const std::vector<double> ends = cost.flows ? cost.flows->ends_us(starts) : std::vector<double>{};
+    for (std::size_t rank = 0; rank < clocks.size(); ++rank)
+      clocks[rank].start_collective(id, starts[rank], cost.flows ? ends[rank] - starts[rank] : cost.rank_us[rank]);
   }
   schedule::Timeline timeline;
   for (RankClock& clock : clocks) {

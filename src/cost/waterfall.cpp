@@ -44,6 +44,7 @@ std::vector<OperationCost> balanced(std::vector<OperationCost> costs) {
   for (OperationCost& cost : costs) {
     const double sum = std::accumulate(cost.rank_us.begin(), cost.rank_us.end(), 0.0);
     cost.rank_us.assign(cost.rank_us.size(), sum / static_cast<double>(cost.rank_us.size()));
+    cost.flows.reset();
   }
   return costs;
 }

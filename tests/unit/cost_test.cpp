@@ -134,7 +134,8 @@ TEST(Predict, FullInterferenceTakesTheGainAway) {
   EXPECT_NEAR(overlapped.total_us, sum_alone(overlapped), 1e-9);
 }
 
-TEST(Predict, AnExchangeStartsWhenItsLastRankArrives) {
+/// Where an exchange waits for a rank that is late: every rank begins when it arrives, and none is through before.
+TEST(Predict, AnExchangeEndsAfterItsLastRankArrives) {
   core::Matrix<std::int64_t> copies(2, 2, 8);
   copies(0, 0) = 800;  // rank 0 has far more to pack
   const auto plan = test::plan_of(copies);
@@ -142,15 +143,19 @@ TEST(Predict, AnExchangeStartsWhenItsLastRankArrives) {
   const Prediction prediction = predict(schedule, machine(2));
   const auto dispatch = std::find_if(schedule.ops.begin(), schedule.ops.end(),
                                      [](const auto& op) { return op.kind == schedule::OpKind::dispatch; });
-  std::vector<double> starts;
-  double pack_end = 0;
+  std::vector<schedule::Span> spans;
+  std::vector<double> pack_ends;
   for (const auto& span : prediction.timeline.spans) {
-    if (span.op == dispatch->id) starts.push_back(span.start_us);
-    if (span.op == dispatch->id - 1) pack_end = std::max(pack_end, span.end_us);
+    if (span.op == dispatch->id) spans.push_back(span);
+    if (span.op == dispatch->id - 1) pack_ends.push_back(span.end_us);
   }
-  ASSERT_EQ(starts.size(), 2U);
-  EXPECT_DOUBLE_EQ(starts[0], starts[1]);
-  EXPECT_DOUBLE_EQ(starts[0], pack_end);
+  ASSERT_EQ(spans.size(), 2U);
+  const auto& alone = prediction.operations[static_cast<std::size_t>(dispatch->id)].rank_us;
+  for (std::size_t rank = 0; rank < 2; ++rank) {
+    EXPECT_DOUBLE_EQ(spans[rank].start_us, pack_ends[rank]);
+    EXPECT_DOUBLE_EQ(spans[rank].end_us, pack_ends[0] + alone[rank]);
+  }
+  EXPECT_GT(pack_ends[0], pack_ends[1]);
 }
 
 TEST(Predict, OneRankExchangesNothing) {
