@@ -34,6 +34,7 @@ double busy_us(const std::vector<schedule::Span>& spans, schedule::Lane lane) {
 struct LocalBatch {
   std::vector<std::vector<schedule::Span>> iterations;
   std::vector<measure::OverlapSample> overlap;
+  std::vector<double> waited_us;
 };
 
 /// Everything of one schedule so far.
@@ -41,15 +42,18 @@ class Series {
  public:
   Series(layer::Layer& layer, const schedule::Schedule& schedule, const mpi::Communicator& communicator,
          Samples& samples)
-      : executor_(layer), schedule_(schedule), communicator_(communicator), samples_(samples) {
+      : device_(layer.device()), executor_(layer), schedule_(schedule), communicator_(communicator), samples_(samples) {
     samples_.overlap.resize(static_cast<std::size_t>(communicator.size()));
+    samples_.waited_us.resize(samples_.overlap.size());
   }
 
   /// One iteration: the whole schedule, then each side alone. Kept unless warming up.
   void iterate(bool keep) {
     executor_.prepare(schedule_);
     communicator_.barrier();
+    const auto waited_before = device_.waited_for_core_us();
     auto whole = executor_.run(schedule_, layer::Phase::whole);
+    const auto waited_after = device_.waited_for_core_us();
     communicator_.barrier();
     const auto compute = executor_.run(schedule_, layer::Phase::compute_alone);
     communicator_.barrier();
@@ -58,6 +62,7 @@ class Series {
     batch_.overlap.push_back(
         {extent_us(whole), extent_us(compute), extent_us(comm), busy_us(whole, schedule::Lane::compute)});
     batch_.iterations.push_back(std::move(whole));
+    batch_.waited_us.push_back(waited_before && waited_after ? *waited_after - *waited_before : kUnknown);
   }
 
   /// Brings the batch together from all ranks, on rank 0's clock. @pre collective
@@ -69,8 +74,8 @@ class Series {
         mine.push_back(span.end_us + clock.offset_us(span.end_us));
       }
       const measure::OverlapSample& overlap = batch_.overlap[i];
-      mine.insert(mine.end(),
-                  {overlap.both_us, overlap.compute_alone_us, overlap.comm_alone_us, overlap.compute_with_comm_us});
+      mine.insert(mine.end(), {overlap.both_us, overlap.compute_alone_us, overlap.comm_alone_us,
+                               overlap.compute_with_comm_us, batch_.waited_us[i]});
     }
     const std::vector<double> all = communicator_.gather_all(std::span<const double>(mine));
     // Two ranks may both be off by as much, in opposite directions.
@@ -86,7 +91,8 @@ class Series {
           next += 2;
         }
         samples_.overlap[static_cast<std::size_t>(rank)].push_back({next[0], next[1], next[2], next[3]});
-        next += 4;
+        samples_.waited_us[static_cast<std::size_t>(rank)].push_back(next[4]);
+        next += 5;
       }
     }
     samples_.clock_uncertainty_us = std::max(samples_.clock_uncertainty_us, uncertainty);
@@ -102,6 +108,9 @@ class Series {
   void finish(int least) { samples_.converged = converged(least); }
 
  private:
+  static constexpr double kUnknown = -1;
+
+  device::Device& device_;
   layer::Executor executor_;
   const schedule::Schedule& schedule_;
   const mpi::Communicator& communicator_;

@@ -20,6 +20,8 @@ struct StopRule {
 struct Samples {
   std::vector<schedule::Timeline> iterations;                // of all ranks, on rank 0's clock
   std::vector<std::vector<measure::OverlapSample>> overlap;  // [ranks][iterations]
+  std::vector<std::vector<double>> waited_us;                // [ranks][iterations] of the compute stream's work for a
+                                                             // core; negative where a rank does not know
   double clock_uncertainty_us = 0;
   bool converged = false;
 };

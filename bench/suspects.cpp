@@ -1,6 +1,8 @@
 #include "bench/suspects.hpp"
 
 #include <algorithm>
+#include <optional>
+#include <utility>
 
 #include "core/median.hpp"
 
@@ -8,8 +10,13 @@ namespace ep::bench {
 
 namespace {
 
-// Cores of a quiet virtual machine were seen to differ by a quarter for seconds on end (docs/accuracy.md).
+// Alone, a rank's time has to be far off: cores of a quiet virtual machine were seen to differ by up to 1.6 for seconds
+// on end (docs/accuracy.md). One whose work waited for a core where its peers' did not was disturbed for certain.
 constexpr double kSlowCompute = 1.35;
+constexpr double kSlowWithCore = 2;
+constexpr double kSlowWithoutCore = 1.2;
+constexpr double kLackedCore = 0.2;  // of its compute time
+constexpr double kHadCore = 0.1;     // the rank's own other threads take 0.05 to 0.07
 constexpr double kSlowLink = 1 / 0.9;
 
 std::string host_of_node(const RowContext& context, int node) {
@@ -53,6 +60,52 @@ std::vector<double> expected_us(const schedule::Schedule& schedule, const cost::
   return expected;
 }
 
+/// [ranks] part of a rank's compute time for which its work had no core, median over iterations; none where not known.
+std::vector<std::optional<double>> waited_shares(const Samples& samples, const std::vector<Busy>& busy) {
+  std::vector<std::optional<double>> shares;
+  for (std::size_t rank = 0; rank < busy.size(); ++rank) {
+    const double waited_us = core::median(samples.waited_us[rank]);
+    const bool known = waited_us >= 0 && busy[rank].median_us > 0;
+    shares.push_back(known ? std::optional(waited_us / busy[rank].median_us) : std::nullopt);
+  }
+  return shares;
+}
+
+/// Median of what the other ranks have.
+template <class Value>
+double of_peers(std::size_t rank, std::size_t ranks, Value value) {
+  std::vector<double> values;
+  for (std::size_t peer = 0; peer < ranks; ++peer) {
+    if (peer != rank) values.push_back(value(peer));
+  }
+  return core::median(std::move(values));
+}
+
+std::vector<measure::Suspect> slow_ranks(const RowContext& context, const schedule::Schedule& schedule,
+                                         const Samples& samples, const cost::Prediction& prediction) {
+  std::vector<measure::Suspect> suspects;
+  const int ranks = context.job.topology.ranks();
+  if (ranks < 2) return suspects;
+  const std::vector<Busy> busy = compute_us(samples, ranks);
+  const std::vector<double> expected = expected_us(schedule, prediction, ranks);
+  const std::vector<std::optional<double>> waited = waited_shares(samples, busy);
+  const auto count = static_cast<std::size_t>(ranks);
+  // Over what the model gives the rank's own tokens. Without any it has no share, and is never slow.
+  const auto share = [&](std::size_t rank, double us) { return expected[rank] > 0 ? us / expected[rank] : us; };
+  for (std::size_t rank = 0; rank < count; ++rank) {
+    const double slowdown = share(rank, busy[rank].median_us) /
+                            of_peers(rank, count, [&](std::size_t peer) { return share(peer, busy[peer].median_us); });
+    const double peers_high = of_peers(rank, count, [&](std::size_t peer) { return share(peer, busy[peer].high_us); });
+    const double peers_waited = of_peers(rank, count, [&](std::size_t peer) { return waited[peer].value_or(0); });
+    const bool lacked_core = waited[rank].value_or(0) > kLackedCore && peers_waited < kHadCore;
+    // Slower all the time, not in some iterations: what disturbs a rank now and then is noise.
+    const bool always = share(rank, busy[rank].low_us) > peers_high;
+    if (lacked_core ? slowdown > kSlowWithoutCore : always && slowdown > (waited[rank] ? kSlowWithCore : kSlowCompute))
+      suspects.push_back({"compute", static_cast<int>(rank), context.hosts[rank], slowdown, waited[rank]});
+  }
+  return suspects;
+}
+
 }  // namespace
 
 std::vector<measure::Suspect> find_suspects(const RowContext& context, const schedule::Schedule& schedule,
@@ -65,28 +118,8 @@ std::vector<measure::Suspect> find_suspects(const RowContext& context, const sch
     if (1 / scale.ingress > kSlowLink)
       suspects.push_back({"node ingress", node, host_of_node(context, node), 1 / scale.ingress});
   }
-  const int ranks = context.job.topology.ranks();
-  std::vector<Busy> share = compute_us(samples, ranks);
-  const std::vector<double> expected = expected_us(schedule, prediction, ranks);
-  for (std::size_t rank = 0; rank < share.size(); ++rank) {
-    if (expected[rank] <= 0) continue;  // no work: no share, and never slow
-    share[rank] = {share[rank].low_us / expected[rank], share[rank].median_us / expected[rank],
-                   share[rank].high_us / expected[rank]};
-  }
-  for (int rank = 0; ranks > 1 && rank < ranks; ++rank) {
-    const Busy& mine = share[static_cast<std::size_t>(rank)];
-    std::vector<double> medians;
-    std::vector<double> highs;
-    for (int peer = 0; peer < ranks; ++peer) {
-      if (peer == rank) continue;
-      medians.push_back(share[static_cast<std::size_t>(peer)].median_us);
-      highs.push_back(share[static_cast<std::size_t>(peer)].high_us);
-    }
-    const double slowdown = mine.median_us / core::median(std::move(medians));
-    // Slower all the time, not in some iterations: what disturbs a rank now and then is noise.
-    if (slowdown > kSlowCompute && mine.low_us > core::median(std::move(highs)))
-      suspects.push_back({"compute", rank, context.hosts[static_cast<std::size_t>(rank)], slowdown});
-  }
+  const std::vector<measure::Suspect> slow = slow_ranks(context, schedule, samples, prediction);
+  suspects.insert(suspects.end(), slow.begin(), slow.end());
   std::stable_sort(suspects.begin(), suspects.end(),
                    [](const auto& a, const auto& b) { return a.slowdown > b.slowdown; });
   return suspects;

@@ -19,6 +19,14 @@ cpu_set_t affinity() {
 
 }  // namespace
 
+std::optional<double> waited_for_core_us(pid_t thread) {
+  std::ifstream file(fmt::format("/proc/self/task/{}/schedstat", thread));
+  double ran_ns = 0;
+  double waited_ns = 0;
+  if (!(file >> ran_ns >> waited_ns)) return std::nullopt;
+  return waited_ns * 1e-3;
+}
+
 int core_count() {
   const cpu_set_t set = affinity();
   return std::max(1, CPU_COUNT(&set));

@@ -83,6 +83,10 @@ class CpuDevice final : public Device {
     return mark->time_us();
   }
 
+  [[nodiscard]] std::optional<double> waited_for_core_us() const override {
+    return core::waited_for_core_us(compute_.thread());
+  }
+
   void copy(Stream& stream, void* to, const void* from, std::int64_t size_bytes) override {
     if (size_bytes == 0) return;  // an empty buffer may have no address, which memcpy must not get
     cpu(stream).enqueue([=] { std::memcpy(to, from, static_cast<std::size_t>(size_bytes)); });

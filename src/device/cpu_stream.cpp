@@ -1,5 +1,6 @@
 #include "device/cpu_stream.hpp"
 
+#include <unistd.h>
 #include <utility>
 
 #include "core/clock.hpp"
@@ -102,6 +103,7 @@ bool CpuStream::take(std::vector<Item>& batch) {
 }
 
 void CpuStream::serve() {
+  thread_.store(gettid(), std::memory_order_relaxed);
   std::vector<Item> batch;
   while (take(batch))
     for (Item& item : batch) run(item);

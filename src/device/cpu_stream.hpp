@@ -69,6 +69,8 @@ class CpuStream final : public Stream {
   void enqueue(std::function<void()> work);
   void record(std::shared_ptr<CpuMark> mark);
   void wait(std::shared_ptr<const CpuMark> mark);
+  /// Of the worker, 0 before it has begun to serve.
+  [[nodiscard]] pid_t thread() const noexcept { return thread_.load(std::memory_order_relaxed); }
 
  private:
   struct Item {
@@ -87,6 +89,7 @@ class CpuStream final : public Stream {
   std::vector<Item> items_;
   std::atomic<bool> pending_{false};  // items_ is not empty, or ending_: what the idle worker polls before it sleeps
   bool ending_ = false;
+  std::atomic<pid_t> thread_{0};
   std::thread worker_;  // last: it uses all of the above
 };
 

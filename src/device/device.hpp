@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -88,6 +89,10 @@ class Device {
   virtual void synchronize() = 0;                    // both streams; throws what went wrong on either
   /// Time an event was reached, in core::now_us() microseconds. @pre it was reached.
   [[nodiscard]] virtual double time_us(const Event& event) const = 0;
+
+  /// Time in which the compute stream's work was ready to run and no core was free for it, microseconds since the device
+  /// was made; none where that is not known. On the cpu: of the stream's own thread.
+  [[nodiscard]] virtual std::optional<double> waited_for_core_us() const { return std::nullopt; }
 
   /// Names what the host enqueues between the two, for a profiler; nothing where there is none. Use NamedStep.
   virtual void begin_step(const std::string& /*name*/) {}

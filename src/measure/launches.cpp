@@ -97,7 +97,7 @@ void merge_figures(Row& merged, const Across<Row>& launches) {
     merged.per_rank[i] = merge_ranks(elements(launches, &Row::per_rank, i));
 }
 
-/// A suspect of more than half of the launches, with its median slow-down there.
+/// A suspect of more than half of the launches, with its medians there.
 std::vector<Suspect> merge_suspects(const Across<Row>& launches) {
   std::vector<Suspect> merged;
   for (const Row* row : launches) {
@@ -107,12 +107,18 @@ std::vector<Suspect> merge_suspects(const Across<Row>& launches) {
       };
       if (std::any_of(merged.begin(), merged.end(), same)) continue;
       std::vector<double> slowdowns;
-      for (const Row* other : launches)
-        for (const Suspect& one : other->suspects)
-          if (same(one)) slowdowns.push_back(one.slowdown);
+      std::vector<double> waited;
+      for (const Row* other : launches) {
+        for (const Suspect& one : other->suspects) {
+          if (!same(one)) continue;
+          slowdowns.push_back(one.slowdown);
+          if (one.waited_share) waited.push_back(*one.waited_share);
+        }
+      }
       if (2 * slowdowns.size() <= launches.size()) continue;
       merged.push_back(suspect);
       merged.back().slowdown = core::median(std::move(slowdowns));
+      if (!waited.empty()) merged.back().waited_share = core::median(std::move(waited));
     }
   }
   std::stable_sort(merged.begin(), merged.end(), [](const auto& a, const auto& b) { return a.slowdown > b.slowdown; });

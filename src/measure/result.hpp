@@ -54,6 +54,7 @@ struct Suspect {
   int index = 0;         // rank, or node for node resources
   std::string host;
   double slowdown = 1;  // its time over its peers' for the same work
+  std::optional<double> waited_share{};  // of a rank's compute: part of that time it was ready and had no core
 };
 
 /// What each cause adds to a row's time once those above it are in (cost::Waterfall), microseconds. The first five are

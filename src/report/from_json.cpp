@@ -98,7 +98,8 @@ measure::Suspect read_suspect(const Json& json) {
   return {.resource = json.at("resource"),
           .index = integer(json.at("index")),
           .host = json.at("host"),
-          .slowdown = number(json.at("slowdown"))};
+          .slowdown = number(json.at("slowdown")),
+          .waited_share = optional_number(json.at("waited_share"))};
 }
 
 plan::ByteCounts read_bytes(const Json& json) {

@@ -87,7 +87,8 @@ Json suspects_json(const Row& row) {
     result.push_back({{"resource", suspect.resource},
                       {"index", suspect.index},
                       {"host", suspect.host},
-                      {"slowdown", ratio(suspect.slowdown)}});
+                      {"slowdown", ratio(suspect.slowdown)},
+                      {"waited_share", ratio(suspect.waited_share)}});
   return result;
 }
 

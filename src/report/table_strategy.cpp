@@ -68,7 +68,7 @@ std::string describe(const measure::Bottleneck& bottleneck) {
   return bottleneck.step.empty() ? text : text + ", most in " + bottleneck.step;
 }
 
-/// "suspect: rank 1 on b: its compute takes 1.9 times as long as its peers' for the same work".
+/// "compute of rank 1 on b: 1.90 times its peers' time for the same work; without a core for 47% of it".
 std::string suspect_lines(const Row& row) {
   std::string result;
   for (const measure::Suspect& suspect : row.suspects) {
@@ -76,8 +76,14 @@ std::string suspect_lines(const Row& row) {
     const std::string text =
         is_node ? fmt::format("{} of {} (node {})", suspect.resource.substr(5), suspect.host, suspect.index)
                 : fmt::format("{} of rank {} on {}", suspect.resource, suspect.index, suspect.host);
-    result += labelled("suspect", fmt::format("{}: {:.2f} times its peers' time for the same {}", text,
-                                              suspect.slowdown, is_node ? "bytes" : "work"));
+    // A rank with a core of its own waits for it a little, too, when its other threads run.
+    constexpr double kWorthSaying = 0.1;
+    const bool waited = suspect.waited_share.value_or(0) > kWorthSaying;
+    result += labelled(
+        "suspect",
+        fmt::format("{}: {:.2f} times its peers' time for the same {}{}", text, suspect.slowdown,
+                    is_node ? "bytes" : "work",
+                    waited ? fmt::format("; without a core for {:.0f}% of it", 100 * *suspect.waited_share) : ""));
   }
   return result;
 }
@@ -170,7 +176,7 @@ double uncovered_us(const Row& row) {
 
 /// What the steps leave unexplained, when it is enough to be asked about.
 std::string waiting_line(const Row& row, const Style& style) {
-  constexpr double kWorthSaying = 0.05;
+  constexpr double kWorthSaying = 0.1;
   const double waiting_us = uncovered_us(row);
   if (waiting_us < kWorthSaying * row.median_us) return "";
   return labelled("waiting", fmt::format("{} ({:.1f}%) of the iteration lies between the steps: ranks waiting for one "

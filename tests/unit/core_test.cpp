@@ -1,14 +1,20 @@
+#include <atomic>
+#include <chrono>
 #include <cmath>
 #include <cstdint>
 #include <fstream>
 #include <limits>
+#include <sched.h>
 #include <string>
+#include <thread>
+#include <unistd.h>
 #include <utility>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "core/affinity.hpp"
 #include "core/dtype.hpp"
 #include "core/error.hpp"
 #include "core/hash.hpp"
@@ -23,6 +29,30 @@ namespace ep::core {
 namespace {
 
 using test::expect_input_error;
+
+/// Two threads on one core: each waits while the other computes.
+TEST(WaitedForCore, GrowsWhereThreadsShareACore) {
+  if (!waited_for_core_us(gettid())) GTEST_SKIP() << "this kernel does not count it";
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  CPU_SET(static_cast<std::size_t>(sched_getcpu()), &one);
+  std::atomic<bool> stop{false};
+  std::atomic<pid_t> first{0};
+  const auto compute = [&](bool tells) {
+    sched_setaffinity(0, sizeof one, &one);
+    if (tells) first = gettid();
+    while (!stop) {
+    }
+  };
+  std::thread a(compute, true);
+  std::thread b(compute, false);
+  while (first == 0 || waited_for_core_us(first).value() < 5e3)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  stop = true;
+  a.join();
+  b.join();
+  EXPECT_FALSE(waited_for_core_us(first));  // gone
+}
 
 TEST(Parse, SizesTakePowersOf1024) {
   EXPECT_EQ(parse_size("0", "n"), 0);

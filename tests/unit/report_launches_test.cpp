@@ -59,12 +59,13 @@ TEST(MergeLaunches, BottleneckAndTimelineAreOfTheTypicalLaunch) {
 TEST(MergeLaunches, ASuspectNeedsMostOfTheLaunches) {
   auto launches = three_launches();
   for (Report& launch : launches) launch.rows[0].suspects.clear();
-  for (const std::size_t i : {0UL, 2UL}) launches[i].rows[0].suspects = {{"compute", 1, "alpha", i == 0 ? 1.5 : 1.7}};
+  for (const std::size_t i : {0UL, 2UL}) launches[i].rows[0].suspects = {{"compute", 1, "alpha", i == 0 ? 1.5 : 1.7, i == 0 ? 0.2 : 0.4}};
   launches[1].rows[0].suspects = {{"compute", 0, "alpha", 9}};
   const Row row = merge_launches(launches).rows[0];
   ASSERT_EQ(row.suspects.size(), 1U);
   EXPECT_EQ(row.suspects[0].index, 1);
   EXPECT_DOUBLE_EQ(row.suspects[0].slowdown, 1.6);
+  EXPECT_NEAR(row.suspects[0].waited_share.value(), 0.3, 1e-12);
 }
 
 TEST(MergeLaunches, OneBadLaunchSpoilsTheRow) {

@@ -112,7 +112,7 @@ Row common_row() {
   row.check = {.passed = true, .max_relative_error = 3.1e-3, .tokens_checked = 192};
   row.bottleneck = {.resource = "compute", .rank = 1, .utilisation = 0.914, .step = "gate_up"};
   row.runner_up = {.resource = "node memory", .rank = 0, .utilisation = 0.074, .step = "dispatch"};
-  row.suspects = {{.resource = "compute", .index = 1, .host = "alpha", .slowdown = 1.93}};
+  row.suspects = {{.resource = "compute", .index = 1, .host = "alpha", .slowdown = 1.93, .waited_share = 0.47}};
   return row;
 }
 
