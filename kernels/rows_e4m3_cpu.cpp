@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <bit>
+
 #include "kernels/rows_cpu.hpp"
 #include "kernels/simd.hpp"
 
@@ -13,14 +16,15 @@ float as_float(BFloat16 value) {
   return core::to_float(value);
 }
 
-/// In bits, whose order is that of the values: a maximum of integers is vectorised, one of floats is not.
+/// In bits, whose order is that of the values, NaNs becoming zeros: a maximum of integers is vectorised, one of floats
+/// is not.
 template <class T>
 inline __attribute__((always_inline)) float largest_of(const T* __restrict in, std::int64_t count) {
-  std::uint32_t largest = 0;
+  std::int32_t largest = 0;
   for (std::int64_t i = 0; i < count; ++i) {
-    const std::uint32_t size = std::bit_cast<std::uint32_t>(as_float(in[i])) & 0x7fffffffU;
-    const std::uint32_t number = size > 0x7f800000U ? 0U : size;
-    largest = number > largest ? number : largest;
+    const auto size = static_cast<std::int32_t>(std::bit_cast<std::uint32_t>(as_float(in[i])) & 0x7fffffffU);
+    const std::int32_t number = size & -static_cast<std::int32_t>(size <= 0x7f800000);
+    largest = std::max(largest, number);
   }
   return std::bit_cast<float>(largest);
 }
