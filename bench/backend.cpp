@@ -91,6 +91,11 @@ Backend make_cuda_backend(const RunOptions& options, const RunConfig& config, co
         core::ExitCode::unsupported,
         "--exchange nccl: two ranks have the same GPU, which NCCL refuses; start one rank a GPU, or use "
         "--exchange mpi, which lets them share it");
+  if (config.shape.dispatch_dtype == core::DType::e4m3 && config.shape.hidden % 16 != 0)
+    throw mpi::SharedError(
+        core::ExitCode::unsupported,
+        fmt::format("--dispatch-dtype fp8: a hidden size of {}; on a GPU it must be a multiple of 16",
+                    config.shape.hidden));
   if (gpus.shared) say(communicator, "ranks share a GPU: their times are time-sliced");
   mpi::all_or_none(communicator, [&] { require_used(options, true, nccl); });
   device::CudaOptions cuda;

@@ -51,10 +51,8 @@ plan::LayerShape parse_shape(const RunOptions& options) {
   shape.shared_ffn = parse_int(options.shared_ffn, "--shared-ffn", 0);
   shape.dispatch_dtype = core::parse_dtype(options.dispatch_dtype, "--dispatch-dtype");
   shape.combine_dtype = core::parse_dtype(options.combine_dtype, "--combine-dtype");
-  for (const auto& [dtype, field] :
-       {std::pair{shape.dispatch_dtype, "--dispatch-dtype"}, std::pair{shape.combine_dtype, "--combine-dtype"}}) {
-    require(!options.executed || dtype != core::DType::e4m3, field, core::name_of(dtype), "wanted fp32 or bf16");
-  }
+  require(!options.executed || shape.combine_dtype != core::DType::e4m3, "--combine-dtype",
+          core::name_of(shape.combine_dtype), "wanted fp32 or bf16");
   return shape;
 }
 
@@ -123,7 +121,7 @@ void declare_layer(CLI::App& command, RunOptions& o) {
   command.add_option("--topk", o.topk, "experts of each token")->group(layer)->each([&o](const std::string&) {
     o.topk_given = true;
   });
-  command.add_option("--dispatch-dtype", o.dispatch_dtype, "payload to the experts: fp32, bf16")->group(layer);
+  command.add_option("--dispatch-dtype", o.dispatch_dtype, "payload to the experts: fp32, bf16, fp8")->group(layer);
   command.add_option("--combine-dtype", o.combine_dtype, "payload back: fp32, bf16")->group(layer);
 }
 

@@ -73,23 +73,30 @@ void add_bottlenecks(measure::Row& row, const schedule::Schedule& schedule, cons
   if (sorted.size() > 1) row.runner_up = sorted[1];
 }
 
-void double_up(plan::ByteCounts& bytes) {
+void add(plan::ByteCounts& bytes, const plan::ByteCounts& more) {
   using plan::ByteCounts;
   for (std::int64_t ByteCounts::*kind : {&ByteCounts::useful, &ByteCounts::logical_rank, &ByteCounts::logical_node,
                                          &ByteCounts::wire_rank, &ByteCounts::wire_node}) {
-    bytes.*kind *= 2;
+    bytes.*kind += more.*kind;
   }
+}
+
+/// What each pass sends to the experts: hidden states, gradients.
+std::vector<core::DType> dispatched_dtypes(const PredictionInput& input) {
+  using schedule::Direction;
+  std::vector<core::DType> dtypes;
+  const std::string& direction = input.schedule.direction;
+  if (direction != schedule::name_of(Direction::backward)) dtypes.push_back(input.shape.dispatch_dtype);
+  if (direction != schedule::name_of(Direction::forward)) dtypes.push_back(plan::resting_dtype(input.shape));
+  return dtypes;
 }
 
 void add_bytes(measure::Row& row, const PredictionInput& input) {
   const plan::LayerShape& shape = input.shape;
   const plan::Plan& plan = input.plan;
-  row.dispatch_bytes = plan::count_bytes(plan, shape.hidden, shape.dispatch_dtype);
-  row.combine_bytes = plan::count_bytes(plan, shape.hidden, shape.combine_dtype);
-  const std::string& direction = input.schedule.direction;
-  if (direction == schedule::name_of(schedule::Direction::step)) {  // there and back twice: hidden states, gradients
-    double_up(row.dispatch_bytes);
-    double_up(row.combine_bytes);
+  for (const core::DType dtype : dispatched_dtypes(input)) {
+    add(row.dispatch_bytes, plan::count_bytes(plan, shape.hidden, dtype));
+    add(row.combine_bytes, plan::count_bytes(plan, shape.hidden, shape.combine_dtype));
   }
   const auto& ops = input.schedule.ops;
   const bool counts_travel = std::any_of(ops.begin(), ops.end(), [](const schedule::Operation& op) {
@@ -114,7 +121,7 @@ void add_waterfall(measure::Row& row, const PredictionInput& input, const cost::
 double route_cost_ms(const PredictionInput& input) {
   const cost::Machine& machine = input.machine;
   const double gbs = (machine.topology.nodes > 1 ? machine.between_nodes : machine.in_node).gbs;
-  const plan::ByteCounts once = plan::count_bytes(input.plan, input.shape.hidden, input.shape.dispatch_dtype);
+  const plan::ByteCounts once = plan::count_bytes(input.plan, input.shape.hidden, dispatched_dtypes(input).front());
   return cost::round4(static_cast<double>(once.wire_rank) / (gbs * 1e9) * 1000);
 }
 

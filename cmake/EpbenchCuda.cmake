@@ -2,7 +2,7 @@
 # Sets EP_HAVE_CUDA, and the sources that nvcc and, in tests, the emulator compile.
 
 set(EP_CUDA_KERNELS bucket_cuda.cu gate_grad_cuda.cu gemm_pointers_cuda.cu pack_cuda.cu pack_weighted_cuda.cu
-  reduce_cuda.cu regroup_cuda.cu swiglu_cuda.cu swiglu_grad_cuda.cu)
+  quantise_cuda.cu reduce_cuda.cu regroup_cuda.cu swiglu_cuda.cu swiglu_grad_cuda.cu)
 list(TRANSFORM EP_CUDA_KERNELS PREPEND ${PROJECT_SOURCE_DIR}/kernels/)
 set(EP_CUDA_SOURCES ../kernels/launch_error.cpp
   cuda/error.cpp cuda/gpu.cpp cuda/handles.cpp cuda/nvtx.cpp cublas/gemm.cpp nccl/communicator.cpp

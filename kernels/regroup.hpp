@@ -15,15 +15,16 @@ struct Segment {
 };
 
 /// Moves rows between arrival order (source rank, local expert) and expert order (local expert, source rank),
-/// converting the element type where the two differ. Reads and writes every row once, the least possible.
+/// converting the element type where the two differ; fp8 rows (kernels/e4m3.hpp) are dequantised. Reads and writes
+/// every row once, the least possible.
 struct RegroupArgs {
-  const void* in;           // [rows, hidden] of in_dtype
+  const void* in;           // [rows, hidden] of in_dtype, or fp8 rows
   void* out;                // [rows, hidden] of out_dtype
   const Segment* segments;  // [segment_count] device memory, ascending in `to`, of all output rows, none empty
   std::int64_t segment_count;
   std::int64_t rows;  // in all
   std::int32_t hidden;
-  core::DType in_dtype;   // f32 or bf16
+  core::DType in_dtype;   // f32, bf16 or e4m3
   core::DType out_dtype;  // f32 or bf16
   OwnRows own;            // output rows that go to own_out instead (own.begin at own_out); empty for arrival -> expert
   void* own_out;

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "core/error.hpp"
+#include "kernels/e4m3.hpp"
 #include "kernels/regroup.hpp"
 #include "kernels/rows_cpu.hpp"
 #include "kernels/stream_store_cpu.hpp"
@@ -14,36 +15,56 @@ namespace {
 using core::BFloat16;
 using core::DType;
 
-void convert(const BFloat16* in, float* out, std::int64_t count) {
-  rows::widen(in, out, count);
-}
-void convert(const float* in, BFloat16* out, std::int64_t count) {
-  rows::narrow(in, out, count);
+std::int64_t row_bytes(std::int32_t hidden, DType dtype) {
+  return dtype == DType::e4m3 ? e4m3_row_bytes(hidden) : hidden * core::size_of(dtype);
 }
 
-template <class In, class Out>
-void convert_elements(const In* in, Out* out, std::int64_t count, bool streaming) {
-  if (!streaming) return convert(in, out, count);
+/// Makes `count` elements in place with make(first, out, count), or block by block to stream them.
+template <class Out, class Make>
+void store(Out* out, std::int64_t count, bool streaming, Make make) {
+  if (!streaming) return make(0, out, count);
   std::array<Out, kStreamBlock> block;
   for (std::int64_t first = 0; first < count; first += kStreamBlock) {
     const std::int64_t size = std::min(kStreamBlock, count - first);
-    convert(in + first, block.data(), size);
+    make(first, block.data(), size);
     stream_copy(out + first, block.data(), size * std::int64_t{sizeof(Out)});
+  }
+}
+
+template <class Out>
+void dequantise_rows(const RegroupArgs& args, const std::byte* in, Out* out, std::int64_t rows, bool streaming) {
+  for (std::int64_t row = 0; row < rows; ++row, in += e4m3_row_bytes(args.hidden), out += args.hidden) {
+    for (std::int64_t block = 0; block < scale_count(args.hidden); ++block) {
+      const std::int64_t begin = block * kScaleBlock;
+      float scale = 0;
+      std::memcpy(&scale, in + scale_offset(args.hidden, block), sizeof(scale));
+      store(out + begin, std::min<std::int64_t>(kScaleBlock, args.hidden - begin), streaming,
+            [&](std::int64_t first, Out* to, std::int64_t count) {
+              rows::dequantise(scale, reinterpret_cast<const E4m3*>(in) + begin + first, to, count);
+            });
+    }
   }
 }
 
 /// Rows that are consecutive on both sides.
 void move_rows(const RegroupArgs& args, std::int64_t from, std::byte* to, std::int64_t rows, bool streaming) {
-  const std::byte* in = static_cast<const std::byte*>(args.in) + from * args.hidden * core::size_of(args.in_dtype);
+  const std::byte* in = static_cast<const std::byte*>(args.in) + from * row_bytes(args.hidden, args.in_dtype);
   const std::int64_t elements = rows * args.hidden;
   if (args.in_dtype == args.out_dtype) {
     const std::int64_t bytes = elements * core::size_of(args.in_dtype);
     if (streaming) return stream_copy(to, in, bytes);
     std::memcpy(to, in, static_cast<std::size_t>(bytes));
+  } else if (args.in_dtype == DType::e4m3) {
+    if (args.out_dtype == DType::f32) return dequantise_rows(args, in, reinterpret_cast<float*>(to), rows, streaming);
+    dequantise_rows(args, in, reinterpret_cast<BFloat16*>(to), rows, streaming);
   } else if (args.in_dtype == DType::bf16) {
-    convert_elements(reinterpret_cast<const BFloat16*>(in), reinterpret_cast<float*>(to), elements, streaming);
+    const auto* const values = reinterpret_cast<const BFloat16*>(in);
+    store(reinterpret_cast<float*>(to), elements, streaming,
+          [&](std::int64_t first, float* out, std::int64_t count) { rows::widen(values + first, out, count); });
   } else {
-    convert_elements(reinterpret_cast<const float*>(in), reinterpret_cast<BFloat16*>(to), elements, streaming);
+    const auto* const values = reinterpret_cast<const float*>(in);
+    store(reinterpret_cast<BFloat16*>(to), elements, streaming,
+          [&](std::int64_t first, BFloat16* out, std::int64_t count) { rows::narrow(values + first, out, count); });
   }
 }
 
@@ -56,9 +77,9 @@ std::int64_t end_of_run(const OwnRows& own, std::int64_t row, std::int64_t end) 
 }  // namespace
 
 void regroup_cpu(const RegroupArgs& args) {
-  if (args.in_dtype == DType::e4m3 || args.out_dtype == DType::e4m3)
-    throw core::Error(core::ExitCode::unsupported, "regroup: fp8 rows are not supported on the cpu device");
-  const std::int64_t out_row_bytes = args.hidden * core::size_of(args.out_dtype);
+  if (args.out_dtype == DType::e4m3)
+    throw core::Error(core::ExitCode::unsupported, "regroup: fp8 is a type to travel in, not one to compute in");
+  const std::int64_t out_row_bytes = row_bytes(args.hidden, args.out_dtype);
   const bool streaming = args.rows * out_row_bytes >= streaming_threshold_bytes();
   for (std::int64_t s = 0; s < args.segment_count; ++s) {
     const Segment& segment = args.segments[s];

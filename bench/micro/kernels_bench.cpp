@@ -6,6 +6,7 @@
 
 #include "bench/micro/copy_ceiling.hpp"
 #include "bench/micro/sample_traffic.hpp"
+#include "kernels/quantise.hpp"
 #include "kernels/reduce.hpp"
 #include "kernels/regroup.hpp"
 #include "kernels/swiglu.hpp"
@@ -34,10 +35,26 @@ device::Buffer filled(device::Device& device, std::int64_t count, DType dtype) {
   return buffer;
 }
 
+device::Buffer fp8_rows(device::Device& device, std::int64_t rows) {
+  const auto tokens = filled(device, rows * kHidden, DType::bf16);
+  auto buffer = device.allocate(rows * kernels::e4m3_row_bytes(kHidden), MemoryUse::device);
+  kernels::quantise_cpu({tokens.data(), buffer.data(), rows, kHidden, DType::bf16});
+  return buffer;
+}
+
+void quantise(benchmark::State& state, DType dtype) {
+  const auto device = device::make_cpu_device(1);
+  const std::int64_t tokens = state.range(0);
+  const auto in = filled(*device, tokens * kHidden, dtype);
+  const auto out = device->allocate(tokens * kernels::e4m3_row_bytes(kHidden), MemoryUse::device);
+  const kernels::QuantiseArgs args{in.data(), out.data(), tokens, kHidden, dtype};
+  bench::run_beside_copy(state, *device, in.size_bytes() + out.size_bytes(), [&] { kernels::quantise_cpu(args); });
+}
+
 void regroup(benchmark::State& state, DType in_dtype, DType out_dtype) {
   const auto device = device::make_cpu_device(1);
   const std::int64_t rows = state.range(0);
-  const auto in = filled(*device, rows * kHidden, in_dtype);
+  const auto in = in_dtype == DType::e4m3 ? fp8_rows(*device, rows) : filled(*device, rows * kHidden, in_dtype);
   const auto out = device->allocate(rows * kHidden * core::size_of(out_dtype), MemoryUse::device);
   constexpr std::int64_t kSegments = 32;  // 4 sources, 8 local experts
   std::vector<kernels::Segment> segments;
@@ -88,6 +105,8 @@ void reduce_options(benchmark::internal::Benchmark* benchmark) {
 
 }  // namespace
 
+BENCHMARK_CAPTURE(quantise, bf16, DType::bf16)->Apply(rows_options);
+BENCHMARK_CAPTURE(regroup, fp8_to_fp32, DType::e4m3, DType::f32)->Apply(rows_options);
 BENCHMARK_CAPTURE(regroup, bf16_to_fp32, DType::bf16, DType::f32)->Apply(rows_options);
 BENCHMARK_CAPTURE(regroup, fp32_to_bf16, DType::f32, DType::bf16)->Apply(rows_options);
 BENCHMARK_CAPTURE(regroup, bf16_to_bf16, DType::bf16, DType::bf16)->Apply(rows_options);

@@ -12,11 +12,13 @@ namespace ep::cost {
 
 namespace {
 
-/// The kernel of the forward pass that moves memory most alike, for machines on which no backward pass was measured.
+/// The kernel of the forward pass that moves memory most alike, for machines on which no backward pass, or no fp8, was
+/// measured.
 schedule::OpKind forward_twin(schedule::OpKind kernel) {
   using schedule::OpKind;
   if (kernel == OpKind::pack_grad) return OpKind::pack;
   if (kernel == OpKind::swiglu_grad) return OpKind::swiglu;
+  if (kernel == OpKind::quantise || kernel == OpKind::regroup_grad) return OpKind::regroup;
   return kernel == OpKind::gate_grad ? OpKind::reduce : kernel;
 }
 

@@ -99,6 +99,9 @@ class CpuDevice final : public Device {
   void launch(Stream& stream, const kernels::BucketArgs& args) override {
     cpu(stream).enqueue([args] { kernels::bucket_cpu(args); });
   }
+  void launch(Stream& stream, const kernels::QuantiseArgs& args) override {
+    cpu(stream).enqueue([args] { kernels::quantise_cpu(args); });
+  }
   void launch(Stream& stream, const kernels::PackArgs& args) override {
     cpu(stream).enqueue([args] { kernels::pack_cpu(args); });
   }

@@ -96,6 +96,7 @@ class CudaDevice final : public Device {
   }
 
   void launch(Stream& stream, const kernels::BucketArgs& args) override;
+  void launch(Stream& stream, const kernels::QuantiseArgs& args) override { kernels::quantise_cuda(args, raw(stream)); }
   void launch(Stream& stream, const kernels::PackArgs& args) override { kernels::pack_cuda(args, raw(stream)); }
   void launch(Stream& stream, const kernels::RegroupArgs& args) override { kernels::regroup_cuda(args, raw(stream)); }
   void launch(Stream& stream, const kernels::SwigluArgs& args) override { kernels::swiglu_cuda(args, raw(stream)); }

@@ -13,6 +13,7 @@
 #include "kernels/gemm.hpp"
 #include "kernels/pack.hpp"
 #include "kernels/pack_weighted.hpp"
+#include "kernels/quantise.hpp"
 #include "kernels/reduce.hpp"
 #include "kernels/regroup.hpp"
 #include "kernels/swiglu.hpp"
@@ -103,6 +104,7 @@ class Device {
   virtual void fill(Stream& stream, void* to, int byte, std::int64_t size_bytes) = 0;
 
   virtual void launch(Stream& stream, const kernels::BucketArgs& args) = 0;
+  virtual void launch(Stream& stream, const kernels::QuantiseArgs& args) = 0;
   virtual void launch(Stream& stream, const kernels::PackArgs& args) = 0;
   virtual void launch(Stream& stream, const kernels::RegroupArgs& args) = 0;
   virtual void launch(Stream& stream, const kernels::SwigluArgs& args) = 0;

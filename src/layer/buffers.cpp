@@ -29,15 +29,17 @@ std::vector<Request> forward_requests(const BufferSizes& s, const plan::LayerSha
                                       core::DType compute, int max_chunks) {
   using enum device::MemoryUse;
   const std::int64_t element = core::size_of(compute);
+  const core::DType resting = plan::resting_dtype(shape);
+  const std::int64_t resting_row = plan::row_bytes(shape.hidden, resting);
   const std::int64_t dispatch_row = plan::row_bytes(shape.hidden, shape.dispatch_dtype);
   const std::int64_t combine_row = plan::row_bytes(shape.hidden, shape.combine_dtype);
   const std::int64_t hidden = shape.hidden;
   const std::int64_t ffn = shape.ffn;
   const std::int64_t shared = shape.shared_ffn;
   const std::int64_t experts_here = s.local_experts;
-  const bool second_tokens = shared > 0 && compute != shape.dispatch_dtype;
+  const bool second_tokens = shared > 0 && compute != resting;
   return {
-      {&Buffers::tokens, device, product({s.tokens, hidden, core::size_of(shape.dispatch_dtype)})},
+      {&Buffers::tokens, device, product({s.tokens, resting_row})},
       {&Buffers::tokens_compute, device, second_tokens ? product({s.tokens, hidden, element}) : 0},
       {&Buffers::expert_ids, device, product({s.tokens, topk, 4})},
       {&Buffers::gate_weights, device, product({s.tokens, topk, 4})},
@@ -49,6 +51,7 @@ std::vector<Request> forward_requests(const BufferSizes& s, const plan::LayerSha
       {&Buffers::counts, device, product({max_chunks, s.buckets, 4})},
       {&Buffers::counts_host, host_pinned, product({max_chunks, s.buckets, 4})},
       {&Buffers::position, device, product({s.tokens, topk, 4})},
+      {&Buffers::quantised, device, resting != shape.dispatch_dtype ? product({s.tokens, dispatch_row}) : 0},
       {&Buffers::send, exchange, product({s.sent, dispatch_row})},
       {&Buffers::recv, exchange, product({s.received, dispatch_row})},
       {&Buffers::segments, device, product({max_chunks, 2, s.buckets, std::int64_t{sizeof(kernels::Segment)}})},
@@ -73,11 +76,16 @@ std::vector<Request> backward_requests(const BufferSizes& s, const plan::LayerSh
   const std::int64_t ffn = shape.ffn;
   const std::int64_t shared = shape.shared_ffn;
   const std::int64_t experts_here = s.local_experts;
-  const bool second_output = shared > 0 && compute != shape.dispatch_dtype;
+  const core::DType resting = plan::resting_dtype(shape);
+  const std::int64_t resting_row = plan::row_bytes(shape.hidden, resting);
+  const std::int64_t own_row = resting != shape.dispatch_dtype ? resting_row : 0;
+  const bool second_output = shared > 0 && compute != resting;
   return {
-      {&Buffers::output_grad, device, product({s.tokens, hidden, core::size_of(shape.dispatch_dtype)})},
+      {&Buffers::output_grad, device, product({s.tokens, resting_row})},
       {&Buffers::output_grad_compute, device, second_output ? product({s.tokens, hidden, element}) : 0},
       {&Buffers::gate_grad, device, product({s.tokens, topk, 4})},
+      {&Buffers::send_grad, exchange, product({s.sent, own_row})},
+      {&Buffers::recv_grad, exchange, product({s.received, own_row})},
       {&Buffers::activation_grad, device, product({s.received, ffn, element})},
       {&Buffers::gate_up_grad, device, product({s.received, 2, ffn, element})},
       {&Buffers::expert_in_grad, device, product({s.received, hidden, element})},

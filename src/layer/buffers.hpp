@@ -23,7 +23,7 @@ BufferSizes buffer_sizes(const plan::Plan& plan, int rank);
 /// Device memory of one rank's layer, allocated once. Chunks are slices of whole buffers, so chunking needs no more.
 struct Buffers {
   // Resident: filled once.
-  device::Buffer tokens;           // [tokens, hidden] of the dispatch dtype
+  device::Buffer tokens;           // [tokens, hidden] of plan::resting_dtype
   device::Buffer tokens_compute;   // the same in the compute dtype, for the shared expert; empty when equal
   device::Buffer expert_ids;       // [tokens, topk] int32
   device::Buffer gate_weights;     // [tokens, topk] fp32
@@ -36,6 +36,7 @@ struct Buffers {
   device::Buffer counts;          // [max chunks, ranks, max_local] int32
   device::Buffer counts_host;     // the same, pinned
   device::Buffer position;        // [tokens, topk] int32
+  device::Buffer quantised;       // [tokens, row] dispatch; empty unless that is fp8
   device::Buffer send;            // [sent, row] dispatch
   device::Buffer recv;            // [received, row]
   device::Buffer segments;        // two lists a chunk, [max chunks, 2, ranks * max_local]
@@ -49,9 +50,11 @@ struct Buffers {
   device::Buffer shared_out;      // [tokens, hidden] compute dtype
   device::Buffer output;          // [tokens, hidden] combine dtype
   // Of the backward pass; empty without one. The gradient of expert_out lies in expert_out.
-  device::Buffer output_grad;           // [tokens, hidden] dispatch dtype; resident
+  device::Buffer output_grad;           // [tokens, hidden] resting dtype; resident
   device::Buffer output_grad_compute;   // the same in the compute dtype, for the shared expert; empty when equal
   device::Buffer gate_grad;             // [tokens, topk] fp32
+  device::Buffer send_grad;             // [sent, hidden] resting dtype; empty unless dispatch is fp8: send serves
+  device::Buffer recv_grad;             // [received, hidden], likewise
   device::Buffer activation_grad;       // [received, ffn] compute dtype
   device::Buffer gate_up_grad;          // [received, 2 ffn]
   device::Buffer expert_in_grad;        // [received, hidden]

@@ -100,7 +100,7 @@ void Layer::fill_rows(const device::Buffer& to, const device::Buffer& to_compute
                value);
   }
   if (all.empty()) return;
-  upload(to, 0, all, input_.shape.dispatch_dtype);
+  upload(to, 0, all, plan::resting_dtype(input_.shape));
   if (to_compute.size_bytes() > 0) upload(to_compute, 0, all, compute_dtype_);
 }
 

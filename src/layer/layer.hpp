@@ -66,8 +66,20 @@ class Layer {
   void upload(const device::Buffer& to, std::int64_t element_offset, std::span<const float> values, core::DType dtype);
 
   void bucket(const ChunkRows& rows, int chunk, device::Stream& stream);
+  void quantise(const ChunkRows& rows, device::Stream& stream);
   void pack(const ChunkRows& rows, device::Stream& stream);
-  void dispatch(const ChunkRows& rows, device::Stream& stream);
+  /// What travels to the experts in one pass. Rows of one length share their buffers. fp8 does not with gradients:
+  /// either half of a pass, timed alone, works on what the last whole pass left, which must not be the other's rows
+  /// misread.
+  struct Outbound {
+    core::DType dtype;
+    const device::Buffer& send;
+    const device::Buffer& recv;
+    std::int64_t row_bytes;
+  };
+  [[nodiscard]] Outbound hidden_states() const;
+  [[nodiscard]] Outbound gradients() const;
+  void dispatch(const ChunkRows& rows, const Outbound& outbound, device::Stream& stream);
   void upload_segments(const ChunkRows& rows, int chunk, device::Stream& stream);
   /// A GEMM of every expert over the chunk's rows of two buffers, [received, k] -> [received, n].
   struct Gemm {
@@ -120,12 +132,13 @@ class Layer {
   /// Adds up the chunk's copies of each token: `weights` null, they count once each. `shared`: what is added.
   void reduce(const ChunkRows& rows, const device::Buffer& from, const float* weights, const device::Buffer& shared,
               const device::Buffer& to, device::Stream& stream);
-  void regroup(const ChunkRows& rows, int chunk, const device::Buffer& to, device::Stream& stream);
+  void regroup(const ChunkRows& rows, int chunk, const Outbound& from, const device::Buffer& to,
+               device::Stream& stream);
   std::vector<float> download(const device::Buffer& from, core::DType dtype);
 
-  /// Of a resident buffer in the payload type and its copy in the compute type, which is empty where they are one.
-  static const device::Buffer& in_compute_dtype(const device::Buffer& payload, const device::Buffer& converted) {
-    return converted.size_bytes() > 0 ? converted : payload;
+  /// Of a buffer and its counterpart in another type, which is empty where one serves as both.
+  static const device::Buffer& counterpart(const device::Buffer& buffer, const device::Buffer& other) {
+    return other.size_bytes() > 0 ? other : buffer;
   }
 
   device::Device& device_;

@@ -17,13 +17,15 @@ void Layer::launch(const schedule::Operation& op, device::Stream& stream) {
   switch (op.kind) {
     case OpKind::bucket:
       return bucket(rows, op.part, stream);
+    case OpKind::quantise:
+      return quantise(rows, stream);
     case OpKind::pack:
       return pack(rows, stream);
     case OpKind::dispatch:
-      return dispatch(rows, stream);
+      return dispatch(rows, hidden_states(), stream);
     case OpKind::regroup:
       upload_segments(rows, op.part, stream);
-      return regroup(rows, op.part, buffers_.expert_in, stream);
+      return regroup(rows, op.part, hidden_states(), buffers_.expert_in, stream);
     case OpKind::gate_up:
       return gate_up(rows, stream);
     case OpKind::swiglu:
@@ -95,20 +97,42 @@ void Layer::exchange_counts() {
   }
 }
 
+Layer::Outbound Layer::hidden_states() const {
+  const core::DType dtype = input_.shape.dispatch_dtype;
+  return {dtype, buffers_.send, buffers_.recv, plan::row_bytes(input_.shape.hidden, dtype)};
+}
+
+Layer::Outbound Layer::gradients() const {
+  const core::DType dtype = plan::resting_dtype(input_.shape);
+  return {dtype, counterpart(buffers_.send, buffers_.send_grad), counterpart(buffers_.recv, buffers_.recv_grad),
+          plan::row_bytes(input_.shape.hidden, dtype)};
+}
+
+void Layer::quantise(const ChunkRows& rows, device::Stream& stream) {
+  const core::DType resting = plan::resting_dtype(input_.shape);
+  device_.launch(stream, kernels::QuantiseArgs{
+                             at(buffers_.tokens, rows.first_token, plan::row_bytes(input_.shape.hidden, resting)),
+                             at(buffers_.quantised, rows.first_token,
+                                plan::row_bytes(input_.shape.hidden, input_.shape.dispatch_dtype)),
+                             rows.tokens, input_.shape.hidden, resting});
+}
+
 void Layer::pack(const ChunkRows& rows, device::Stream& stream) {
-  const std::int64_t row = plan::row_bytes(input_.shape.hidden, input_.shape.dispatch_dtype);
+  const device::Buffer& tokens = counterpart(buffers_.tokens, buffers_.quantised);
+  const Outbound to = hidden_states();
+  const std::int64_t row = to.row_bytes;
   const kernels::OwnRows own = rows.own_sent(input_.rank);
   const std::int64_t own_arrival = rows.recv_base + rows.own_received(input_.rank).begin;
   device_.launch(stream,
-                 kernels::PackArgs{at(buffers_.tokens, rows.first_token, row),
+                 kernels::PackArgs{at(tokens, rows.first_token, row),
                                    buffers_.position.as<std::int32_t>() + rows.first_token * input_.routing.topk,
-                                   rows.tokens, input_.routing.topk, row, at(buffers_.send, rows.send_base, row), own,
-                                   at(buffers_.recv, own_arrival, row)});
+                                   rows.tokens, input_.routing.topk, row, at(to.send, rows.send_base, row), own,
+                                   at(to.recv, own_arrival, row)});
 }
 
-void Layer::dispatch(const ChunkRows& rows, device::Stream& stream) {
-  const std::int64_t row = plan::row_bytes(input_.shape.hidden, input_.shape.dispatch_dtype);
-  exchange_.all_to_all(stream, {at(buffers_.send, rows.send_base, row), at(buffers_.recv, rows.recv_base, row),
+void Layer::dispatch(const ChunkRows& rows, const Outbound& outbound, device::Stream& stream) {
+  const std::int64_t row = outbound.row_bytes;
+  exchange_.all_to_all(stream, {at(outbound.send, rows.send_base, row), at(outbound.recv, rows.recv_base, row),
                                 rows.send_rows, rows.send_offsets, rows.recv_rows, rows.recv_offsets, row, "dispatch"});
 }
 
@@ -120,17 +144,17 @@ void Layer::upload_segments(const ChunkRows& rows, int chunk, device::Stream& st
   device_.copy(stream, segments + sizes_.buckets, rows.to_arrival.data(), bytes);
 }
 
-void Layer::regroup(const ChunkRows& rows, int chunk, const device::Buffer& to, device::Stream& stream) {
+void Layer::regroup(const ChunkRows& rows, int chunk, const Outbound& from, const device::Buffer& to,
+                    device::Stream& stream) {
   const auto* const segments = buffers_.segments.as<kernels::Segment>() + chunk * 2 * sizes_.buckets;
-  const std::int64_t row = plan::row_bytes(input_.shape.hidden, input_.shape.dispatch_dtype);
   const std::int64_t compute_row = plan::row_bytes(input_.shape.hidden, compute_dtype_);
-  device_.launch(stream, kernels::RegroupArgs{at(buffers_.recv, rows.recv_base, row),
+  device_.launch(stream, kernels::RegroupArgs{at(from.recv, rows.recv_base, from.row_bytes),
                                               at(to, rows.recv_base, compute_row),
                                               segments,
                                               static_cast<std::int64_t>(rows.to_experts.size()),
                                               rows.received,
                                               input_.shape.hidden,
-                                              input_.shape.dispatch_dtype,
+                                              from.dtype,
                                               compute_dtype_,
                                               {},
                                               nullptr});
@@ -211,7 +235,7 @@ void Layer::shared(int part, int parts, device::Stream& stream) {
   const std::int64_t ffn = input_.shape.shared_ffn;
   const std::int64_t hidden = input_.shape.hidden;
   device_.launch(stream, kernels::GroupedGemmArgs{
-                             rows, at(in_compute_dtype(buffers_.tokens, buffers_.tokens_compute), range.first, row),
+                             rows, at(counterpart(buffers_.tokens, buffers_.tokens_compute), range.first, row),
                              buffers_.shared_gate_up.data(), range.gate_up, 2 * ffn, hidden, compute_dtype_});
   device_.launch(stream, kernels::SwigluArgs{range.gate_up, range.activation, range.rows, input_.shape.shared_ffn,
                                              compute_dtype_});

@@ -13,9 +13,9 @@ void Layer::launch_backward(const schedule::Operation& op, const ChunkRows& rows
     case OpKind::pack_grad:
       return pack_grad(rows, stream);
     case OpKind::dispatch_grad:
-      return dispatch(rows, stream);
+      return dispatch(rows, gradients(), stream);
     case OpKind::regroup_grad:
-      return regroup(rows, op.part, buffers_.expert_out, stream);
+      return regroup(rows, op.part, gradients(), buffers_.expert_out, stream);
     case OpKind::down_dx:
       return down_dx(rows, stream);
     case OpKind::down_dw:
@@ -39,27 +39,28 @@ void Layer::launch_backward(const schedule::Operation& op, const ChunkRows& rows
 }
 
 void Layer::gate_grad(const ChunkRows& rows, device::Stream& stream) {
-  const std::int64_t row = plan::row_bytes(input_.shape.hidden, input_.shape.dispatch_dtype);
+  const core::DType dtype = plan::resting_dtype(input_.shape);
+  const std::int64_t row = plan::row_bytes(input_.shape.hidden, dtype);
   const std::int64_t home_row = plan::row_bytes(input_.shape.hidden, input_.shape.combine_dtype);
   const std::int64_t first_slot = rows.first_token * input_.routing.topk;
-  device_.launch(stream,
-                 kernels::GateGradArgs{at(buffers_.output_grad, rows.first_token, row),
-                                       at(buffers_.combine_recv, rows.send_base, home_row),
-                                       buffers_.position.as<std::int32_t>() + first_slot,
-                                       buffers_.gate_grad.as<float>() + first_slot, rows.tokens, input_.routing.topk,
-                                       input_.shape.hidden, input_.shape.dispatch_dtype, input_.shape.combine_dtype});
+  device_.launch(
+      stream, kernels::GateGradArgs{
+                  at(buffers_.output_grad, rows.first_token, row), at(buffers_.combine_recv, rows.send_base, home_row),
+                  buffers_.position.as<std::int32_t>() + first_slot, buffers_.gate_grad.as<float>() + first_slot,
+                  rows.tokens, input_.routing.topk, input_.shape.hidden, dtype, input_.shape.combine_dtype});
 }
 
 void Layer::pack_grad(const ChunkRows& rows, device::Stream& stream) {
-  const std::int64_t row = plan::row_bytes(input_.shape.hidden, input_.shape.dispatch_dtype);
+  const Outbound to = gradients();
+  const std::int64_t row = to.row_bytes;
   const std::int64_t first_slot = rows.first_token * input_.routing.topk;
   const std::int64_t own_arrival = rows.recv_base + rows.own_received(input_.rank).begin;
   device_.launch(stream, kernels::PackWeightedArgs{at(buffers_.output_grad, rows.first_token, row),
                                                    buffers_.position.as<std::int32_t>() + first_slot,
                                                    buffers_.gate_weights.as<float>() + first_slot, rows.tokens,
-                                                   input_.routing.topk, input_.shape.hidden,
-                                                   input_.shape.dispatch_dtype, at(buffers_.send, rows.send_base, row),
-                                                   rows.own_sent(input_.rank), at(buffers_.recv, own_arrival, row)});
+                                                   input_.routing.topk, input_.shape.hidden, to.dtype,
+                                                   at(to.send, rows.send_base, row), rows.own_sent(input_.rank),
+                                                   at(to.recv, own_arrival, row)});
 }
 
 void Layer::down_dx(const ChunkRows& rows, device::Stream& stream) {
@@ -115,7 +116,7 @@ void Layer::shared_dx(int part, int parts, device::Stream& stream) {
   const std::int64_t row = input_.shape.hidden * core::size_of(compute_dtype_);
   const std::int64_t ffn = input_.shape.shared_ffn;
   const std::int64_t hidden = input_.shape.hidden;
-  const device::Buffer& output_grad = in_compute_dtype(buffers_.output_grad, buffers_.output_grad_compute);
+  const device::Buffer& output_grad = counterpart(buffers_.output_grad, buffers_.output_grad_compute);
   device_.launch(stream, kernels::GroupedGemmArgs{rows, at(output_grad, range.first, row), buffers_.shared_down.data(),
                                                   grad.activation, ffn, hidden, compute_dtype_, true});
   device_.launch(stream, kernels::SwigluGradArgs{range.gate_up, grad.activation, grad.gate_up, range.rows,
@@ -132,8 +133,8 @@ void Layer::shared_dw(int part, int parts, device::Stream& stream) {
   const std::int64_t row = input_.shape.hidden * core::size_of(compute_dtype_);
   const std::int64_t ffn = input_.shape.shared_ffn;
   const std::int64_t hidden = input_.shape.hidden;
-  const device::Buffer& tokens = in_compute_dtype(buffers_.tokens, buffers_.tokens_compute);
-  const device::Buffer& output_grad = in_compute_dtype(buffers_.output_grad, buffers_.output_grad_compute);
+  const device::Buffer& tokens = counterpart(buffers_.tokens, buffers_.tokens_compute);
+  const device::Buffer& output_grad = counterpart(buffers_.output_grad, buffers_.output_grad_compute);
   device_.launch(stream,
                  kernels::WeightGradArgs{rows, at(output_grad, range.first, row), range.activation,
                                          buffers_.shared_down_grad.as<float>(), hidden, ffn, compute_dtype_, part > 0});

@@ -16,8 +16,13 @@ struct Verdict {
   std::string complaint;  // the first thing found wrong, empty when passed
 };
 
-/// Largest relative error that rounding explains: for fp32 sums in another order, for bf16 rounding of every copy.
+/// Largest relative error that rounding explains in a result that travelled in `payload`: for fp32 sums in another
+/// order, for bf16 rounding of every copy. Fp8's is that of bf16 results whose experts saw dequantised values: the
+/// quantisation itself is no error, since the reference's experts see the same.
 double tolerance(core::DType payload);
+/// Of outputs, and of gradients, which travel in another type than hidden states where that is fp8.
+double output_tolerance(const plan::LayerShape& shape);
+double gradient_tolerance(const plan::LayerShape& shape);
 
 /// Compares what the last whole run left with the plan (counts, positions: exactly) and with a double-precision
 /// reference of `sample` tokens spread over the rank's own (first and last included; all when fewer).

@@ -1,8 +1,10 @@
 #include "layer/values.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/random.hpp"
+#include "kernels/e4m3.hpp"
 
 namespace ep::layer {
 
@@ -32,6 +34,17 @@ void fill_token(const ValueSource& source, std::int64_t token, std::span<float> 
   const std::uint64_t stream = value == TokenValue::hidden_state ? kTokenStream : kOutputGradStream;
   fill_uniform(core::Random(core::mix64(source.seed + stream), static_cast<std::uint64_t>(token)), std::sqrt(3.0),
                source.round_to_bf16, out);
+}
+
+void travel(core::DType dispatch, std::span<float> values) {
+  if (dispatch != core::DType::e4m3) return;
+  for (std::size_t first = 0; first < values.size(); first += kernels::kScaleBlock) {
+    const auto block = values.subspan(first, std::min<std::size_t>(kernels::kScaleBlock, values.size() - first));
+    float amax = 0;
+    for (const float value : block) amax = std::max(amax, std::abs(value));
+    const float scale = kernels::e4m3_scale(amax);
+    for (float& value : block) value = kernels::to_float(kernels::to_e4m3(value * (1 / scale))) * scale;
+  }
 }
 
 }  // namespace ep::layer

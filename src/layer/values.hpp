@@ -27,4 +27,7 @@ enum class TokenValue : std::uint8_t { hidden_state, output_grad };
 void fill_token(const ValueSource& source, std::int64_t token, std::span<float> out,
                 TokenValue value = TokenValue::hidden_state);
 
+/// Makes of a token's values what its experts see of them when they travel in `dispatch`: the quantised ones for fp8.
+void travel(core::DType dispatch, std::span<float> values);
+
 }  // namespace ep::layer

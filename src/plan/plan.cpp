@@ -126,6 +126,11 @@ std::int32_t row_count(std::int64_t copies) {
 
 }  // namespace
 
+core::DType resting_dtype(const LayerShape& shape) {
+  if (shape.dispatch_dtype != core::DType::e4m3) return shape.dispatch_dtype;
+  return shape.combine_dtype == core::DType::e4m3 ? core::DType::bf16 : shape.combine_dtype;
+}
+
 std::int64_t payload_bytes(int hidden, core::DType dtype) {
   constexpr std::int64_t kScaleBlock = 128;
   const std::int64_t elements = hidden * core::size_of(dtype);
@@ -172,11 +177,12 @@ ByteCounts count_bytes(const Plan& plan, int hidden, core::DType dtype) {
     }
   }
   const std::int64_t payload = payload_bytes(hidden, dtype);
+  const std::int64_t row = row_bytes(hidden, dtype);
   return {.useful = core::checked_product(copies.useful, payload, "useful bytes"),
           .logical_rank = core::checked_product(copies.logical_rank, payload, "logical bytes by rank"),
           .logical_node = core::checked_product(copies.logical_node, payload, "logical bytes by node"),
-          .wire_rank = core::checked_product(copies.wire_rank, payload, "wire bytes by rank"),
-          .wire_node = core::checked_product(copies.wire_node, payload, "wire bytes by node")};
+          .wire_rank = core::checked_product(copies.wire_rank, row, "wire bytes by rank"),
+          .wire_node = core::checked_product(copies.wire_node, row, "wire bytes by node")};
 }
 
 RankPlan make_rank_plan(const Plan& plan, const routing::Routing& routing, int rank, int chunk) {

@@ -20,6 +20,10 @@ struct LayerShape {
   core::DType combine_dtype = core::DType::bf16;
 };
 
+/// Element type in which tokens rest on their rank and gradients travel to the experts: the dispatch type, but where
+/// that is fp8, into which only hidden states are quantised, the combine type.
+core::DType resting_dtype(const LayerShape& shape);
+
 /// Bytes of one token's payload: H elements, and for fp8 one fp32 scale for every 128 of them.
 std::int64_t payload_bytes(int hidden, core::DType dtype);
 
@@ -49,8 +53,8 @@ struct ByteCounts {
   std::int64_t useful = 0;        // valid copies x payload, local ones included
   std::int64_t logical_rank = 0;  // distinct (token, rank) x payload, own included
   std::int64_t logical_node = 0;  // distinct (token, node) x payload, own included
-  std::int64_t wire_rank = 0;     // payload bytes that leave a rank
-  std::int64_t wire_node = 0;     // payload bytes that leave a node
+  std::int64_t wire_rank = 0;     // bytes that leave a rank, the padding of rows included
+  std::int64_t wire_node = 0;     // bytes that leave a node, likewise
   std::int64_t metadata = 0;      // counts exchanged, apart from all of the above
   bool operator==(const ByteCounts&) const = default;
 };

@@ -44,6 +44,10 @@ bool Builder::has_shared() const {
   return shape_.shared_ffn > 0;
 }
 
+bool Builder::quantises() const {
+  return shape_.dispatch_dtype == core::DType::e4m3;
+}
+
 Operation& Builder::add(OpKind kind, Lane lane, int part, int parts, Work work, std::vector<BufferId> reads,
                         std::vector<BufferId> writes) {
   const int id = static_cast<int>(schedule_.ops.size());
@@ -82,9 +86,16 @@ void Builder::exchange_counts() {
   add(OpKind::exchange_counts, Lane::host, 0, 1, counts_work(plan_), std::move(reads), std::move(writes));
 }
 
+void Builder::quantise(int chunk) {
+  if (!quantises()) return;
+  add(OpKind::quantise, Lane::compute, chunk, chunks(), quantise_work(plan_, shape_, chunk), {{BufferKind::tokens}},
+      {{BufferKind::quantised, chunk}});
+}
+
 void Builder::pack(int chunk) {
+  const BufferId tokens = quantises() ? BufferId{BufferKind::quantised, chunk} : BufferId{BufferKind::tokens};
   add(OpKind::pack, Lane::compute, chunk, chunks(), pack_work(plan_, shape_, chunk, OpKind::pack),
-      {{BufferKind::tokens}, {BufferKind::buckets, chunk}, {BufferKind::counts, chunk}},
+      {tokens, {BufferKind::buckets, chunk}, {BufferKind::counts, chunk}},
       {{BufferKind::send, chunk}, {BufferKind::recv, chunk}});
 }
 

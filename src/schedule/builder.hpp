@@ -17,9 +17,11 @@ class Builder {
 
   [[nodiscard]] int chunks() const { return schedule_.chunks; }
   [[nodiscard]] bool has_shared() const;
+  [[nodiscard]] bool quantises() const;
 
   void bucket(int chunk);
-  void exchange_counts();  // one for all chunks; none where the plan says that all ranks know the counts
+  void exchange_counts();    // one for all chunks; none where the plan says that all ranks know the counts
+  void quantise(int chunk);  // nothing unless dispatch is fp8
   void pack(int chunk);
   void dispatch(int chunk);
   void experts(int chunk);  // regroup, gate_up, swiglu, down, ungroup

@@ -19,7 +19,7 @@ void Builder::pack_grad(int chunk) {
 }
 
 void Builder::dispatch_grad(int chunk) {
-  add(OpKind::dispatch_grad, Lane::comm, chunk, chunks(), exchange_work(plan_, shape_, chunk, OpKind::dispatch),
+  add(OpKind::dispatch_grad, Lane::comm, chunk, chunks(), exchange_work(plan_, shape_, chunk, OpKind::dispatch_grad),
       {{BufferKind::send, chunk}, {BufferKind::counts, chunk}}, {{BufferKind::recv, chunk}});
 }
 
@@ -34,7 +34,7 @@ void Builder::gate_up_dw(int chunk) {
 }
 
 void Builder::experts_grad(int chunk, bool defer_dw) {
-  add(OpKind::regroup_grad, Lane::compute, chunk, chunks(), regroup_work(plan_, shape_, chunk, OpKind::regroup),
+  add(OpKind::regroup_grad, Lane::compute, chunk, chunks(), regroup_work(plan_, shape_, chunk, OpKind::regroup_grad),
       {{BufferKind::recv, chunk}, {BufferKind::counts, chunk}}, {{BufferKind::expert_out, chunk}});
   add_expert_gemm(OpKind::down_dx, chunk, {{BufferKind::expert_out, chunk}}, {BufferKind::activation_grad, chunk});
   if (!defer_dw) down_dw(chunk);

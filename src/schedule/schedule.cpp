@@ -40,10 +40,10 @@ Direction parse_direction(std::string_view word, std::string_view field) {
 std::string_view name_of(OpKind kind) {
   static constexpr std::string_view kNames[] = {
       // in the order of OpKind
-      "bucket",        "counts",       "pack",        "dispatch",  "regroup",     "gate_up",    "swiglu",
-      "down",          "ungroup",      "combine",     "reduce",    "shared",      "gate.grad",  "pack.grad",
-      "dispatch.grad", "regroup.grad", "down.dx",     "down.dw",   "swiglu.grad", "gate_up.dx", "gate_up.dw",
-      "ungroup.grad",  "combine.grad", "reduce.grad", "shared.dx", "shared.dw",
+      "bucket",     "counts",        "quantise",     "pack",        "dispatch",  "regroup",     "gate_up",
+      "swiglu",     "down",          "ungroup",      "combine",     "reduce",    "shared",      "gate.grad",
+      "pack.grad",  "dispatch.grad", "regroup.grad", "down.dx",     "down.dw",   "swiglu.grad", "gate_up.dx",
+      "gate_up.dw", "ungroup.grad",  "combine.grad", "reduce.grad", "shared.dx", "shared.dw",
   };
   static_assert(std::size(kNames) == static_cast<std::size_t>(OpKind::shared_dw) + 1);
   const auto index = static_cast<std::size_t>(kind);

@@ -26,9 +26,10 @@ Direction parse_direction(std::string_view word, std::string_view field);
 enum class OpKind : std::uint8_t {
   bucket,           // order the chunk's copies by (destination rank, local expert), count them
   exchange_counts,  // every rank learns what it will receive (blocks the host)
+  quantise,         // token rows -> fp8 rows, once each; only where dispatch is fp8
   pack,             // copy token rows into the send buffer; own-rank rows straight into the receive buffer
   dispatch,         // all-to-all, tokens to experts
-  regroup,          // arrival order -> expert order
+  regroup,          // arrival order -> expert order; fp8 rows are dequantised
   gate_up,          // grouped GEMM, [rows, hidden] x [hidden, 2 ffn]
   swiglu,           // [rows, 2 ffn] -> [rows, ffn]
   down,             // grouped GEMM, [rows, ffn] x [ffn, hidden]
@@ -57,6 +58,7 @@ std::string_view name_of(OpKind kind);
 /// gate_up, activation, combine_recv and shared_scratch, and uses send, recv, expert_out and combine_send anew.
 enum class BufferKind : std::uint8_t {
   tokens,
+  quantised,
   routing,
   buckets,
   counts,

@@ -7,12 +7,14 @@ namespace {
 void chunked_forward(Builder& builder) {
   const int chunks = builder.chunks();
   for (int chunk = 0; chunk < chunks; ++chunk) builder.bucket(chunk);
+  builder.quantise(0);
   builder.exchange_counts();
   builder.pack(0);
   builder.dispatch(0);
   builder.shared(0, 2);
   for (int chunk = 0; chunk < chunks; ++chunk) {
     if (chunk + 1 < chunks) {
+      builder.quantise(chunk + 1);
       builder.pack(chunk + 1);
       builder.dispatch(chunk + 1);
     }

@@ -4,9 +4,11 @@ namespace ep::schedule {
 
 namespace {
 
-/// Half of the shared expert runs during dispatch, the other half during combine.
+/// Tokens are quantised while the host exchanges counts. Half of the shared expert runs during dispatch, the other half
+/// during combine.
 void overlapped_forward(Builder& builder) {
   builder.bucket(0);
+  builder.quantise(0);
   builder.exchange_counts();
   builder.pack(0);
   builder.dispatch(0);

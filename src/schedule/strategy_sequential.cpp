@@ -7,6 +7,7 @@ namespace {
 void sequential_forward(Builder& builder) {
   builder.bucket(0);
   builder.exchange_counts();
+  builder.quantise(0);
   builder.pack(0);
   builder.dispatch(0);
   builder.experts(0);

@@ -7,9 +7,11 @@ namespace {
 void two_batch_forward(Builder& builder) {
   builder.bucket(0);
   builder.bucket(1);
+  builder.quantise(0);
   builder.exchange_counts();
   builder.pack(0);
   builder.dispatch(0);
+  builder.quantise(1);
   builder.pack(1);
   builder.shared(0, 2);
   builder.dispatch(1);

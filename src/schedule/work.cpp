@@ -79,6 +79,13 @@ GemmShape gemm_shape(OpKind kind, std::int64_t hidden, std::int64_t ffn) {
   throw core::Error(core::ExitCode::internal, "schedule: not a GEMM");
 }
 
+/// What rows are made of in the exchange of this kind, and in its neighbours.
+core::DType payload_dtype(const plan::LayerShape& shape, OpKind kind) {
+  if (kind == OpKind::combine || kind == OpKind::ungroup) return shape.combine_dtype;
+  const bool hidden_states = kind == OpKind::pack || kind == OpKind::dispatch || kind == OpKind::regroup;
+  return hidden_states ? shape.dispatch_dtype : plan::resting_dtype(shape);
+}
+
 /// Elements that it reads and writes for each of rows * ffn.
 std::int64_t swiglu_elements(OpKind kernel) {
   return kernel == OpKind::swiglu ? 3 : 5;
@@ -112,8 +119,15 @@ Work counts_work(const plan::Plan& plan) {
   return work;
 }
 
+Work quantise_work(const plan::Plan& plan, const plan::LayerShape& shape, int chunk) {
+  const std::int64_t bytes =
+      plan::row_bytes(shape.hidden, plan::resting_dtype(shape)) + plan::row_bytes(shape.hidden, shape.dispatch_dtype);
+  return memory_work(plan, OpKind::quantise,
+                     [&](int rank) { return chunk_token_count(traffic(plan, chunk), rank) * bytes; });
+}
+
 Work pack_work(const plan::Plan& plan, const plan::LayerShape& shape, int chunk, OpKind kernel) {
-  const std::int64_t row = plan::row_bytes(shape.hidden, shape.dispatch_dtype);
+  const std::int64_t row = plan::row_bytes(shape.hidden, payload_dtype(shape, kernel));
   return memory_work(plan, kernel, [&](int rank) {
     return (chunk_token_count(traffic(plan, chunk), rank) + sent(traffic(plan, chunk), rank)) * row;
   });
@@ -122,7 +136,7 @@ Work pack_work(const plan::Plan& plan, const plan::LayerShape& shape, int chunk,
 Work exchange_work(const plan::Plan& plan, const plan::LayerShape& shape, int chunk, OpKind kind) {
   const bool back = kind == OpKind::combine;
   ExchangeWork exchange;
-  exchange.row_bytes = plan::row_bytes(shape.hidden, back ? shape.combine_dtype : shape.dispatch_dtype);
+  exchange.row_bytes = plan::row_bytes(shape.hidden, payload_dtype(shape, kind));
   if (const auto& expected = traffic(plan, chunk).expected) {
     exchange.loads = std::make_shared<plan::ExchangeLoads>(back ? plan::reversed(expected->loads) : expected->loads);
   } else {
@@ -135,9 +149,14 @@ Work exchange_work(const plan::Plan& plan, const plan::LayerShape& shape, int ch
 }
 
 Work regroup_work(const plan::Plan& plan, const plan::LayerShape& shape, int chunk, OpKind kernel) {
-  const core::DType dtype = kernel == OpKind::ungroup ? shape.combine_dtype : shape.dispatch_dtype;
-  const std::int64_t row = plan::row_bytes(shape.hidden, dtype);
-  return memory_work(plan, kernel, [&](int rank) { return 2 * received(traffic(plan, chunk), rank) * row; });
+  const core::DType travelled = payload_dtype(shape, kernel);
+  const bool dequantises = travelled == core::DType::e4m3;
+  const std::int64_t row = plan::row_bytes(shape.hidden, travelled) +
+                           plan::row_bytes(shape.hidden, dequantises ? plan::resting_dtype(shape) : travelled);
+  // Gradients are moved by the kernel that moves hidden states, unless that dequantises.
+  const bool one_kernel = kernel == OpKind::regroup_grad && shape.dispatch_dtype != core::DType::e4m3;
+  return memory_work(plan, one_kernel ? OpKind::regroup : kernel,
+                     [&](int rank) { return received(traffic(plan, chunk), rank) * row; });
 }
 
 Work expert_gemm_work(const plan::Plan& plan, const plan::LayerShape& shape, int chunk, OpKind kind) {
@@ -161,7 +180,7 @@ Work reduce_work(const plan::Plan& plan, const plan::LayerShape& shape, int chun
 }
 
 Work gate_grad_work(const plan::Plan& plan, const plan::LayerShape& shape, int chunk) {
-  const std::int64_t gradient = plan::row_bytes(shape.hidden, shape.dispatch_dtype);
+  const std::int64_t gradient = plan::row_bytes(shape.hidden, plan::resting_dtype(shape));
   const std::int64_t result = plan::row_bytes(shape.hidden, shape.combine_dtype);
   return memory_work(plan, OpKind::gate_grad, [&](int rank) {
     return chunk_token_count(traffic(plan, chunk), rank) * gradient + sent(traffic(plan, chunk), rank) * result;

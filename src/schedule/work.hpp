@@ -8,11 +8,12 @@ namespace ep::schedule {
 
 Work bucket_work(const plan::Plan& plan, int chunk);
 Work counts_work(const plan::Plan& plan);
+Work quantise_work(const plan::Plan& plan, const plan::LayerShape& shape, int chunk);
 /// @param kernel pack, pack_grad
 Work pack_work(const plan::Plan& plan, const plan::LayerShape& shape, int chunk, OpKind kernel);
-/// @param kind dispatch, combine; there and back are the same for hidden states and gradients
+/// @param kind dispatch, dispatch_grad, combine; back, hidden states and gradients are the same
 Work exchange_work(const plan::Plan& plan, const plan::LayerShape& shape, int chunk, OpKind kind);
-/// @param kernel regroup, ungroup; the same kernels move gradients
+/// @param kernel regroup, regroup_grad, ungroup; back, the same kernel moves gradients
 Work regroup_work(const plan::Plan& plan, const plan::LayerShape& shape, int chunk, OpKind kernel);
 /// @param kind gate_up, down or a gradient of these
 Work expert_gemm_work(const plan::Plan& plan, const plan::LayerShape& shape, int chunk, OpKind kind);

@@ -87,8 +87,8 @@ class Results(Folder):
         tokens[4] = [2, -1]
         tokens[60] = [-1, -1]
         routing = self.write("routing.jsonl", "".join(json.dumps(row) + "\n" for row in tokens))
-        for ranks in (1, 3):
-            report = self.report(SMALL[2:] + ["--routing", routing], ranks)
+        for ranks, dtype, payload, row in ((1, "bf16", 128, 128), (3, "bf16", 128, 128), (3, "fp8", 68, 80)):
+            report = self.report(SMALL[2:] + ["--routing", routing, "--dispatch-dtype", dtype], ranks)
             copies = remote = pairs = 0
             for token, experts in enumerate(tokens):
                 home = token * ranks // len(tokens)
@@ -97,10 +97,27 @@ class Results(Folder):
                 remote += sum(target != home for target in targets)
                 pairs += len(set(targets))
             counted = report["rows"][0]["bytes"]["dispatch"]
-            self.assertEqual(counted["useful"], copies * 64 * 2)
-            self.assertEqual(counted["wire_rank"], remote * 64 * 2)
-            self.assertEqual(counted["logical_rank"], pairs * 64 * 2)
+            self.assertEqual(counted["useful"], copies * payload)
+            self.assertEqual(counted["wire_rank"], remote * row)
+            self.assertEqual(counted["logical_rank"], pairs * payload)
             self.assertEqual(counted["wire_node"], 0)
+
+    def test_fp8_there_and_bf16_back(self):
+        moved = {}
+        for direction in ("forward", "backward", "step"):
+            arguments = ["--dispatch-dtype", "fp8", "--direction", direction, "--strategy", "all", "--hidden", "200"]
+            for row in self.report(SMALL + arguments, 3)["rows"]:
+                self.assertEqual(row["status"], "ok", row["strategy"])
+                kinds = [step["kind"] for step in row["steps"]]
+                self.assertEqual(kinds.count("quantise"), kinds.count("pack"))
+                for step in row["steps"]:
+                    self.assertGreater(step["predicted_us"], 0, step["name"])
+                moved[direction] = row["bytes"]
+        for kind, payload in (("useful", 200 + 8), ("wire_rank", 208)):
+            copies = moved["forward"]["combine"][kind] / 400
+            self.assertEqual(moved["forward"]["dispatch"][kind], copies * payload)
+            self.assertEqual(moved["backward"]["dispatch"][kind], copies * 400, "gradients are not quantised")
+            self.assertEqual(moved["step"]["dispatch"][kind], copies * (400 + payload))
 
     def test_same_seed_same_routing_on_any_number_of_ranks(self):
         hashes = {self.report(["--tokens", str(24 // ranks)] + SMALL[2:] + ["--seed", "5"], ranks)["provenance"]["routing_hash"]
@@ -213,6 +230,7 @@ class BadInput(Folder):
         self.rejects(["--exchange-algorithm", "magic"], "--exchange-algorithm", "magic")
         self.rejects(["--window-in-node", "12x"], "--window-in-node", "12x")
         self.rejects(["--dispatch-dtype", "int4"], "--dispatch-dtype", "int4")
+        self.rejects(["--combine-dtype", "fp8"], "--combine-dtype", "fp32 or bf16")
         self.rejects(["--time-limit", "0"], "--time-limit", "0")
         self.rejects(["--timeout", "-1"], "--timeout", "-1")
         self.rejects(["--plan", "guessed"], "--plan", "guessed")

@@ -111,6 +111,102 @@ TEST_P(DeviceSuite, RegroupMovesSegmentsAndConverts) {
   EXPECT_EQ(download<float>(out_on), expected);
 }
 
+/// Rows of `values` as their definition has them, and what comes of them.
+struct Fp8Rows {
+  std::vector<std::byte> bytes;
+  std::vector<float> values;
+};
+Fp8Rows fp8_rows(const std::vector<float>& values, std::int32_t hidden) {
+  const std::int64_t tokens = std::ssize(values) / hidden;
+  Fp8Rows rows{std::vector<std::byte>(at(tokens * kernels::e4m3_row_bytes(hidden))), {}};
+  for (std::int64_t token = 0; token < tokens; ++token) {
+    std::byte* const row = &rows.bytes[at(token * kernels::e4m3_row_bytes(hidden))];
+    for (std::int64_t first = 0; first < hidden; first += kernels::kScaleBlock) {
+      const std::int64_t end = std::min<std::int64_t>(hidden, first + kernels::kScaleBlock);
+      float amax = 0;
+      for (std::int64_t i = first; i < end; ++i) amax = std::max(amax, std::abs(values[at(token * hidden + i)]));
+      const float scale = kernels::e4m3_scale(amax);
+      std::memcpy(row + kernels::scale_offset(hidden, first / kernels::kScaleBlock), &scale, sizeof(scale));
+      for (std::int64_t i = first; i < end; ++i) {
+        const kernels::E4m3 element = kernels::to_e4m3(values[at(token * hidden + i)] * (1 / scale));
+        row[i] = static_cast<std::byte>(element.bits);
+        rows.values.push_back(kernels::to_float(element) * scale);
+      }
+    }
+  }
+  return rows;
+}
+
+TEST_P(DeviceSuite, QuantiseWritesFp8Rows) {
+  Random random(7, 8);
+  constexpr std::int64_t kTokens = 21;
+  for (const std::int32_t hidden : {16, 128, 144, 1168}) {  // less than a block, one, one and some, several slices
+    auto wide = kernels::random_floats(random, kTokens * hidden);
+    for (std::size_t i = 0; i < wide.size(); i += 3) wide[i] *= 1e-4F;  // down to subnormal codes
+    std::fill_n(wide.begin(), hidden, 0.0F);
+    const auto narrow = kernels::random_bf16(random, kTokens * hidden);
+    const Buffer wide_on = upload(wide);
+    const Buffer narrow_on = upload(narrow);
+    const Buffer rows_on = uninitialised<std::byte>(kTokens * kernels::e4m3_row_bytes(hidden));
+    device_->launch(device_->compute_stream(),
+                    kernels::QuantiseArgs{wide_on.data(), rows_on.data(), kTokens, hidden, DType::f32});
+    EXPECT_EQ(download<std::byte>(rows_on), fp8_rows(wide, hidden).bytes) << hidden;
+    device_->launch(device_->compute_stream(),
+                    kernels::QuantiseArgs{narrow_on.data(), rows_on.data(), kTokens, hidden, DType::bf16});
+    EXPECT_EQ(download<std::byte>(rows_on), fp8_rows(as_floats(narrow), hidden).bytes) << hidden;
+  }
+}
+
+TEST_P(DeviceSuite, QuantisedSpecialValuesAreNoSurprise) {
+  constexpr std::int32_t kHidden = 384;
+  std::vector<float> tokens(at(kHidden), 1.0F);
+  tokens[5] = NAN;
+  tokens[130] = INFINITY;
+  const Buffer tokens_on = upload(tokens);
+  const Buffer rows_on = uninitialised<std::byte>(kernels::e4m3_row_bytes(kHidden));
+  device_->launch(device_->compute_stream(),
+                  kernels::QuantiseArgs{tokens_on.data(), rows_on.data(), 1, kHidden, DType::f32});
+  const auto row = download<std::byte>(rows_on);
+  for (std::size_t i = 0; i < at(kHidden); ++i) {
+    const int wanted = i == 5 || i == 130 ? 0x7f : i / 128 == 1 ? 0 : 0x7e;  // NaN, finite / infinity, the largest
+    ASSERT_EQ(static_cast<int>(row[i]), wanted) << i;
+  }
+}
+
+TEST_P(DeviceSuite, RegroupDequantises) {
+  Random random(8, 9);
+  const std::vector<kernels::Segment> segments{{2, 0, 3}, {0, 3, 2}, {5, 5, 1}};
+  const std::vector<std::int64_t> source{2, 3, 4, 0, 1, 5};
+  constexpr kernels::OwnRows kOwn{1, 3};
+  const Buffer segments_on = upload(segments);
+  for (const std::int32_t hidden : {16, 144, 1168}) {
+    const Fp8Rows rows = fp8_rows(kernels::random_floats(random, 6 * hidden), hidden);
+    const Buffer in_on = upload(rows.bytes);
+    const Buffer wide_on = uninitialised<float>(6 * hidden);
+    const Buffer narrow_on = uninitialised<BFloat16>(6 * hidden);
+    const Buffer own_on = uninitialised<BFloat16>(2 * hidden);
+    kernels::RegroupArgs args{
+        in_on.data(), wide_on.data(), segments_on.as<kernels::Segment>(), 3, 6, hidden, DType::e4m3, DType::f32,
+        {},           nullptr};
+    device_->launch(device_->compute_stream(), args);
+    args.out = narrow_on.data();
+    args.out_dtype = DType::bf16;
+    args.own = kOwn;
+    args.own_out = own_on.data();
+    device_->launch(device_->compute_stream(), args);
+    const auto wide = download<float>(wide_on);
+    const auto narrow = as_floats(download<BFloat16>(narrow_on));
+    const auto own = as_floats(download<BFloat16>(own_on));
+    for (std::int64_t i = 0; i < 6 * hidden; ++i) {
+      const std::int64_t row = i / hidden;
+      const float wanted = rows.values[at(source[at(row)] * hidden + i % hidden)];
+      ASSERT_EQ(wide[at(i)], wanted) << hidden << ", " << i;
+      const float got = kOwn.contains(row) ? own[at(i - kOwn.begin * hidden)] : narrow[at(i)];
+      ASSERT_EQ(got, core::to_float(core::to_bfloat16(wanted))) << hidden << ", " << i;
+    }
+  }
+}
+
 TEST_P(DeviceSuite, SwigluIsSiluOfGateTimesUp) {
   Random random(3, 4);
   constexpr std::int64_t kRows = 33;

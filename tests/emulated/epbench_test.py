@@ -24,11 +24,11 @@ def run(arguments, ranks, **variables):
 
 
 class SameAsCpu(unittest.TestCase):
-    def report(self, device, exchange):
+    def report(self, device, exchange, *more):
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "out.json")
-            done = run(["--device", device, "--exchange", exchange, "--strategy", "sequential,chunked:2", "--json", path],
-                       4)
+            done = run(["--device", device, "--exchange", exchange, "--strategy", "sequential,chunked:2", "--json", path,
+                        *more], 4)
             self.assertEqual(done.returncode, 0, done.stderr)
             with open(path, encoding="utf-8") as file:
                 return json.load(file), done.stdout
@@ -56,6 +56,16 @@ class SameAsCpu(unittest.TestCase):
                     self.assertTrue(row["check"]["passed"])
                     self.assertEqual(row["check"]["tokens_checked"], 4 * 12)
                 self.assert_marked(table)
+
+    def test_fp8_rows(self):
+        fp8 = ["--dispatch-dtype", "fp8", "--hidden", "208", "--direction", "step"]
+        cpu, _ = self.report("cpu", "mpi", *fp8)
+        for exchange in ("nccl", "mpi"):
+            with self.subTest(exchange=exchange):
+                cuda, _ = self.report("cuda", exchange, *fp8)
+                self.assertEqual(self.planned(cuda), self.planned(cpu))
+                for row in cuda["rows"]:
+                    self.assertEqual(row["status"], "ok")
 
     def assert_marked(self, table):
         """A measured time begins with ~ wherever it stands, and the head says what that means."""
@@ -122,9 +132,9 @@ class Tuning(unittest.TestCase):
         self.assertIn("registering the exchange's buffers with NCCL was refused", notes)
         self.assertIn("counts", steps)
 
-    def test_refused_where_it_would_do_nothing(self):
+    def test_refused_where_it_would_do_nothing_or_cannot(self):
         for arguments in (["--exchange", "mpi", "--nccl-ctas", "4"], ["--exchange", "mpi", "--register"],
-                          ["--gemm-sms", "100000"]):
+                          ["--gemm-sms", "100000"], ["--dispatch-dtype", "fp8", "--hidden", "40"]):
             with self.subTest(arguments=arguments):
                 done = run(["--device", "cuda", *arguments], 2)
                 self.assertEqual(done.returncode, 5, done.stderr)

@@ -97,6 +97,8 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(Case{"fp32", "uniform", 61, 6, 2, {48, 24, 16, DType::f32, DType::f32}},
                       Case{"bf16", "lognormal:1.2", 61, 6, 2, {48, 24, 16, DType::bf16, DType::bf16}},
                       Case{"mixed", "zipf:1", 40, 9, 3, {40, 16, 0, DType::bf16, DType::f32}},
+                      Case{"fp8", "lognormal:1.2", 61, 6, 2, {144, 24, 16, DType::e4m3, DType::bf16}},
+                      Case{"fp8_there_fp32_back", "uniform", 40, 9, 3, {48, 16, 0, DType::e4m3, DType::f32}},
                       Case{"few_experts", "uniform", 30, 2, 2, {32, 16, 8, DType::f32, DType::f32}},
                       Case{"few_tokens", "stride", 2, 5, 1, {32, 16, 8, DType::f32, DType::f32}}),
     [](const auto& parameter) { return parameter.param.name; });

@@ -15,7 +15,7 @@ NVCC, ARCHITECTURE, ROOT = sys.argv[1], sys.argv[2], pathlib.Path(sys.argv[3])
 CUOBJDUMP = sys.argv[4] if len(sys.argv) > 4 else None
 VECTOR_LOAD = re.compile(r"ld\.global(\.nc)?\.v4\.(u32|b32|f32)")
 VECTOR_STORE = re.compile(r"st\.global\.v4\.(u32|b32|f32)")
-ROW_KERNELS = ("pack", "pack_weighted", "regroup", "reduce", "swiglu", "swiglu_grad")
+ROW_KERNELS = ("pack", "pack_weighted", "quantise", "regroup", "reduce", "swiglu", "swiglu_grad")
 
 
 def disassemble(cubin: pathlib.Path) -> str:

@@ -204,5 +204,12 @@ TEST(OperationCost, PricesGradientsWhereOnlyTheForwardPassWasMeasured) {
   for (const schedule::Operation& op : schedule.ops) EXPECT_GT(operation_cost(op, m).rank_us[0], 0) << op.name;
 }
 
+/// A cluster file calibrated in bf16 prices fp8 too.
+TEST(OperationCost, PricesFp8WhereItWasNotMeasured) {
+  const auto schedule = build(schedule::parse_strategy("sequential"), test::even_plan(2, 8), test::fp8_shape(16),
+                              schedule::Direction::step);
+  for (const schedule::Operation& op : schedule.ops) EXPECT_GT(operation_cost(op, machine(2)).rank_us[0], 0) << op.name;
+}
+
 }  // namespace
 }  // namespace ep::cost

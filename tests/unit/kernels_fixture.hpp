@@ -19,6 +19,13 @@ inline int below(core::Random& random, int n) {
   return static_cast<int>(random.below(static_cast<std::uint64_t>(n)));
 }
 
+inline float as_float(float value) {
+  return value;
+}
+inline float as_float(BFloat16 value) {
+  return core::to_float(value);
+}
+
 /// Values in (-1, 1), so that sums neither overflow nor hide a wrong term.
 inline std::vector<float> random_floats(core::Random& random, std::int64_t count) {
   std::vector<float> values(static_cast<std::size_t>(count));

@@ -20,12 +20,6 @@ INSTANTIATE_TEST_SUITE_P(, Regroup, testing::Bool(), name_of_stores);
 template <class T>
 constexpr DType kType = std::is_same_v<T, float> ? DType::f32 : DType::bf16;
 
-float as_float(float value) {
-  return value;
-}
-float as_float(BFloat16 value) {
-  return core::to_float(value);
-}
 void assign(float& to, float value) {
   to = value;
 }
@@ -123,8 +117,9 @@ TEST_P(Regroup, RoundsToNearestEvenAndKeepsSpecialValues) {
   EXPECT_TRUE(std::isnan(core::to_float(out[9])));
 }
 
-TEST_P(Regroup, RefusesFp8) {
+TEST_P(Regroup, RefusesToWriteFp8) {
   EXPECT_THROW(regroup_cpu({nullptr, nullptr, nullptr, 0, 0, 64, DType::e4m3, DType::e4m3, {}, nullptr}), core::Error);
+  EXPECT_THROW(regroup_cpu({nullptr, nullptr, nullptr, 0, 0, 64, DType::bf16, DType::e4m3, {}, nullptr}), core::Error);
 }
 
 }  // namespace

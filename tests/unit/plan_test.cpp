@@ -13,6 +13,7 @@
 #include <gtest/gtest.h>
 
 #include "core/random.hpp"
+#include "kernels/e4m3.hpp"
 #include "tests/unit/expect_input_error.hpp"
 #include "tests/unit/make_routing.hpp"
 
@@ -54,6 +55,23 @@ TEST(PayloadBytes, Fp8CarriesAScaleForEvery128Elements) {
   EXPECT_EQ(payload_bytes(2'000'000'000, core::DType::f32), 8'000'000'000);
 }
 
+TEST(PayloadBytes, RowsAreAsLongAsTheKernelsMakeThem) {
+  for (int hidden = 1; hidden < 700; ++hidden)
+    EXPECT_EQ(row_bytes(hidden, core::DType::e4m3), kernels::e4m3_row_bytes(hidden));
+}
+
+TEST(RestingDType, IsNeverFp8) {
+  using enum core::DType;
+  const auto resting = [](core::DType dispatch, core::DType combine) {
+    return resting_dtype({8, 8, 0, dispatch, combine});
+  };
+  EXPECT_EQ(resting(bf16, f32), bf16);
+  EXPECT_EQ(resting(f32, bf16), f32);
+  EXPECT_EQ(resting(e4m3, bf16), bf16);
+  EXPECT_EQ(resting(e4m3, f32), f32);
+  EXPECT_EQ(resting(e4m3, e4m3), bf16);
+}
+
 // Two ranks, two experts each: tokens 0, 1, 2 on rank 0 and 3, 4 on rank 1, worked out by hand.
 Routing small_routing() {
   return test::make_routing(5, 2, 4, {3, 0, 0, 1, 3, kMasked, 2, 3, 1, 2});
@@ -75,6 +93,11 @@ TEST(Plan, CountsWorkedByHand) {
   EXPECT_EQ(bytes.wire_rank, 3 * 16);
   EXPECT_EQ(bytes.wire_node, 3 * 16);
   EXPECT_EQ(bytes.metadata, 0);
+  const ByteCounts fp8 = count_bytes(plan, 100, core::DType::e4m3);
+  EXPECT_EQ(fp8.useful, 9 * 104);
+  EXPECT_EQ(fp8.logical_rank, 7 * 104);
+  EXPECT_EQ(fp8.wire_rank, 3 * 112) << "padding travels, but is of no use";
+  EXPECT_EQ(fp8.wire_node, 3 * 112);
   const Plan one_node = make_plan(small_routing(), make_placement("block", 4, 2), block_topology(2, 2), 1);
   EXPECT_EQ(count_bytes(one_node, 8, core::DType::bf16).logical_node, 5 * 16);
   EXPECT_EQ(count_bytes(one_node, 8, core::DType::bf16).wire_node, 0);

@@ -15,9 +15,13 @@ namespace {
 
 using ::testing::ElementsAre;
 
-Schedule built(const std::string& strategy, Direction direction, int ranks, int shared_ffn = 16) {
+Schedule built(const std::string& strategy, Direction direction, int ranks, const plan::LayerShape& shape) {
   const Strategy parsed = parse_strategy(strategy);
-  return build(parsed, test::even_plan(ranks, 8, parsed.chunks), test::small_shape(shared_ffn), direction);
+  return build(parsed, test::even_plan(ranks, 8, parsed.chunks), shape, direction);
+}
+
+Schedule built(const std::string& strategy, Direction direction, int ranks) {
+  return built(strategy, direction, ranks, test::small_shape(16));
 }
 
 std::vector<std::string> names_in(const Schedule& schedule, Lane lane) {
@@ -38,8 +42,8 @@ int id_of(const Schedule& schedule, const std::string& name) {
 using Parameters = std::tuple<std::string, Direction>;
 class EveryDirection : public ::testing::TestWithParam<Parameters> {
  protected:
-  [[nodiscard]] static Schedule make(int ranks, int shared_ffn = 16) {
-    return built(std::get<0>(GetParam()), std::get<1>(GetParam()), ranks, shared_ffn);
+  [[nodiscard]] static Schedule make(int ranks, const plan::LayerShape& shape = test::small_shape(16)) {
+    return built(std::get<0>(GetParam()), std::get<1>(GetParam()), ranks, shape);
   }
 };
 std::string name_of_case(const ::testing::TestParamInfo<Parameters>& info) {
@@ -60,11 +64,29 @@ INSTANTIATE_TEST_SUITE_P(
 
 TEST_P(EveryDirection, IsFreeOfRacesForAnyRankCount) {
   for (int ranks = 1; ranks <= 8; ++ranks) {
-    for (const int shared_ffn : {0, 16}) EXPECT_NO_THROW(validate(make(ranks, shared_ffn)));
+    for (const int shared_ffn : {0, 16}) {
+      EXPECT_NO_THROW(validate(make(ranks, test::small_shape(shared_ffn))));
+      EXPECT_NO_THROW(validate(make(ranks, test::fp8_shape(shared_ffn))));
+    }
   }
 }
 
 /// Each kind once a chunk, also those of the other pass in a step.
+void expect_once_a_chunk(const Schedule& schedule, const std::set<std::string>& wanted) {
+  std::map<std::string, int> found;
+  std::set<std::string> names;
+  for (const Operation& op : schedule.ops) {
+    if (op.kind == OpKind::shared || op.kind == OpKind::shared_dx || op.kind == OpKind::shared_dw) continue;
+    ++found[std::string(name_of(op.kind))];
+    EXPECT_TRUE(names.insert(op.name).second) << op.name << " twice";
+  }
+  for (const auto& [kind, count] : found) {
+    EXPECT_TRUE(wanted.contains(kind)) << kind;
+    EXPECT_EQ(count, kind == "counts" ? 1 : schedule.chunks) << kind;
+  }
+  EXPECT_EQ(found.size(), wanted.size());
+}
+
 TEST_P(EveryDirection, HoldsEveryOperationOnceAChunk) {
   const Direction direction = std::get<1>(GetParam());
   std::set<std::string> wanted;
@@ -74,29 +96,21 @@ TEST_P(EveryDirection, HoldsEveryOperationOnceAChunk) {
   if (direction != Direction::forward)
     wanted.insert({"gate.grad", "pack.grad", "dispatch.grad", "regroup.grad", "down.dx", "down.dw", "swiglu.grad",
                    "gate_up.dx", "gate_up.dw", "ungroup.grad", "combine.grad", "reduce.grad"});
-  const Schedule schedule = make(2);
-  std::map<std::string, int> found;
-  std::map<std::string, std::set<std::string>> names;
-  for (const Operation& op : schedule.ops) {
-    if (op.kind == OpKind::shared || op.kind == OpKind::shared_dx || op.kind == OpKind::shared_dw) continue;
-    ++found[std::string(name_of(op.kind))];
-    EXPECT_TRUE(names[op.name].insert(op.name).second) << op.name << " twice";
-  }
-  for (const auto& [kind, count] : found) {
-    EXPECT_TRUE(wanted.contains(kind)) << kind;
-    EXPECT_EQ(count, kind == "counts" ? 1 : schedule.chunks) << kind;
-  }
-  EXPECT_EQ(found.size(), wanted.size());
+  expect_once_a_chunk(make(2), wanted);
+  if (direction != Direction::backward) wanted.insert("quantise");
+  expect_once_a_chunk(make(2, test::fp8_shape(16)), wanted);
 }
 
 TEST_P(EveryDirection, DroppingAnyWaitIsDetected) {
   if (std::get<0>(GetParam()).starts_with("sequential")) GTEST_SKIP() << "it waits for order too";
-  const Schedule original = make(3);
-  for (std::size_t op = 0; op < original.ops.size(); ++op) {
-    for (std::size_t wait = 0; wait < original.ops[op].waits.size(); ++wait) {
-      Schedule broken = original;
-      broken.ops[op].waits.erase(broken.ops[op].waits.begin() + static_cast<std::ptrdiff_t>(wait));
-      EXPECT_FALSE(find_races(broken).empty()) << broken.ops[op].name << " no longer waits";
+  for (const plan::LayerShape& shape : {test::small_shape(16), test::fp8_shape(16)}) {
+    const Schedule original = make(3, shape);
+    for (std::size_t op = 0; op < original.ops.size(); ++op) {
+      for (std::size_t wait = 0; wait < original.ops[op].waits.size(); ++wait) {
+        Schedule broken = original;
+        broken.ops[op].waits.erase(broken.ops[op].waits.begin() + static_cast<std::ptrdiff_t>(wait));
+        EXPECT_FALSE(find_races(broken).empty()) << broken.ops[op].name << " no longer waits";
+      }
     }
   }
 }
@@ -128,6 +142,19 @@ TEST(Backward, TrafficIsTheForwards) {
   };
   EXPECT_EQ(rows("dispatch.grad"), copies);
   EXPECT_EQ(rows("combine.grad"), core::transpose(copies));
+}
+
+TEST(Backward, GradientsTravelInTheCombineTypeWhereHiddenStatesAreFp8) {
+  const Schedule schedule = built("sequential", Direction::step, 2, test::fp8_shape(0));
+  const auto work = [&](const char* name) {
+    return schedule.ops[static_cast<std::size_t>(id_of(schedule, name))].work;
+  };
+  EXPECT_EQ(work("dispatch").exchange.front().row_bytes, 80);
+  EXPECT_EQ(work("dispatch.grad").exchange.front().row_bytes, 128);
+  EXPECT_EQ(work("pack.grad").memory.front().bytes.front(), (16 + 16) * 128);
+  EXPECT_EQ(work("regroup.grad").memory.front().bytes.front(), 16 * 2 * 128);
+  EXPECT_EQ(work("regroup.grad").memory.front().kernel, OpKind::regroup_grad) << "regroup dequantises";
+  EXPECT_EQ(work("gate.grad").memory.front().bytes.front(), (16 + 16) * 128);
 }
 
 TEST(Backward, EveryGemmHasItsTwoGradients) {

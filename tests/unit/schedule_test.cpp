@@ -124,6 +124,18 @@ TEST(Schedule, OverlappedLeavesSharedExpertFreeOfExchanges) {
   }
 }
 
+TEST(Schedule, TokensAreQuantisedBesideTheCountExchangeUnlessInTurn) {
+  for (const std::string name : {"overlapped", "chunked:2", "two-batch"}) {
+    const Strategy strategy = parse_strategy(name);
+    const Schedule schedule = build(strategy, test::even_plan(2, 8, strategy.chunks), test::fp8_shape(0));
+    const auto first = std::find_if(schedule.ops.begin(), schedule.ops.end(),
+                                    [](const Operation& op) { return op.kind == OpKind::quantise; });
+    const Operation& counts = op_named(schedule, "counts");
+    EXPECT_LT(first->id, counts.id) << name;
+    EXPECT_EQ(std::count(counts.waits.begin(), counts.waits.end(), first->id), 0) << name;
+  }
+}
+
 TEST(Schedule, ReportsTheRaceItFinds) {
   Schedule schedule = built("overlapped", 2);
   for (Operation& op : schedule.ops) {
@@ -173,6 +185,22 @@ TEST(Work, CountsEachByteOnce) {
   EXPECT_EQ(*op_named(schedule, "combine").work.exchange[0].rows, core::transpose(copies));
   EXPECT_EQ(op_named(schedule, "gate_up").work.gemm[0].n, 64);
   EXPECT_EQ((*op_named(schedule, "gate_up").work.gemm[0].rows)(0, 0), 4);
+}
+
+TEST(Work, QuantisedRowsAreSmallerThanThoseComputedOn) {
+  core::Matrix<std::int64_t> copies(2, 2);
+  copies(0, 1) = 2;
+  copies(1, 0) = 3;
+  const Schedule schedule = build(parse_strategy("sequential"), test::plan_of(copies), test::fp8_shape(0));
+  const std::int64_t row = 64 * 2;
+  const std::int64_t fp8_row = 80;  // 64 elements and a scale, padded to 16 bytes
+  const auto bytes = [&](const char* name) { return op_named(schedule, name).work.memory[0].bytes; };
+  EXPECT_EQ(bytes("quantise"), (std::vector<std::int64_t>{2 * (row + fp8_row), 3 * (row + fp8_row)}));
+  EXPECT_EQ(bytes("pack"), (std::vector<std::int64_t>{4 * fp8_row, 6 * fp8_row}));
+  EXPECT_EQ(bytes("regroup"), (std::vector<std::int64_t>{3 * (row + fp8_row), 2 * (row + fp8_row)}));
+  EXPECT_EQ(bytes("ungroup"), (std::vector<std::int64_t>{6 * row, 4 * row}));
+  EXPECT_EQ(op_named(schedule, "dispatch").work.exchange[0].row_bytes, fp8_row);
+  EXPECT_EQ(op_named(schedule, "combine").work.exchange[0].row_bytes, row);
 }
 
 TEST(Timeline, ChargesAnExchangeFromItsLatestParticipant) {

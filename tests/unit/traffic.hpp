@@ -28,4 +28,9 @@ inline plan::LayerShape small_shape(int shared_ffn) {
   return {64, 32, shared_ffn, core::DType::bf16, core::DType::bf16};
 }
 
+/// The same, sent to the experts as fp8.
+inline plan::LayerShape fp8_shape(int shared_ffn) {
+  return {64, 32, shared_ffn, core::DType::e4m3, core::DType::bf16};
+}
+
 }  // namespace ep::test
