@@ -39,9 +39,9 @@ struct LocalBatch {
 /// Everything of one schedule so far.
 class Series {
  public:
-  Series(layer::Layer& layer, const schedule::Schedule& schedule, const mpi::Communicator& communicator,
+  Series(layer::Executor& executor, const schedule::Schedule& schedule, const mpi::Communicator& communicator,
          Samples& samples)
-      : executor_(layer), schedule_(schedule), communicator_(communicator), samples_(samples) {
+      : executor_(executor), schedule_(schedule), communicator_(communicator), samples_(samples) {
     samples_.overlap.resize(static_cast<std::size_t>(communicator.size()));
   }
 
@@ -102,7 +102,7 @@ class Series {
   void finish(int least) { samples_.converged = converged(least); }
 
  private:
-  layer::Executor executor_;
+  layer::Executor& executor_;
   const schedule::Schedule& schedule_;
   const mpi::Communicator& communicator_;
   LocalBatch batch_;
@@ -111,7 +111,7 @@ class Series {
 
 }  // namespace
 
-void take_samples(layer::Layer& layer, const std::vector<schedule::Schedule>& schedules,
+void take_samples(layer::Executor& executor, const std::vector<schedule::Schedule>& schedules,
                   const mpi::Communicator& communicator, const mpi::ClockSync& clock, const StopRule& rule,
                   SampleSet& samples) {
   {
@@ -120,7 +120,7 @@ void take_samples(layer::Layer& layer, const std::vector<schedule::Schedule>& sc
   }
   std::vector<Series> series;
   for (std::size_t i = 0; i < schedules.size(); ++i)
-    series.emplace_back(layer, schedules[i], communicator, samples.of_schedule[i]);
+    series.emplace_back(executor, schedules[i], communicator, samples.of_schedule[i]);
   const double start = core::now_us();
   const double limit_us = std::min(rule.time_limit_s * 1e6, kLongestLimitUs);
   for (std::int64_t left = rule.warmup; left > 0;) {

@@ -83,6 +83,11 @@ class CpuDevice final : public Device {
     return mark->time_us();
   }
 
+  std::unique_ptr<Graph> capture(const std::function<void()>& /*enqueue*/) override {
+    throw core::Error(core::ExitCode::unsupported, "the cpu device has no graphs");
+  }
+  void replay(const Graph& /*graph*/) override {}
+
   void copy(Stream& stream, void* to, const void* from, std::int64_t size_bytes) override {
     if (size_bytes == 0) return;  // an empty buffer may have no address, which memcpy must not get
     cpu(stream).enqueue([=] { std::memcpy(to, from, static_cast<std::size_t>(size_bytes)); });

@@ -113,7 +113,9 @@ void Communicator::deregister(void* registration) noexcept {
 }
 
 void Communicator::abort() noexcept {
-  if (comm_ != nullptr) ncclCommAbort(std::exchange(comm_, nullptr));
+  if (comm_ == nullptr) return;
+  if (config_.end_graphs) config_.end_graphs();
+  ncclCommAbort(std::exchange(comm_, nullptr));
 }
 
 void Communicator::fail(core::ExitCode code, const std::string& message) {
