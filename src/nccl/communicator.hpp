@@ -57,7 +57,7 @@ class Communicator {
   void abort() noexcept;
 
  private:
-  Communicator(ncclComm_t comm, const Config& config);
+  Communicator(ncclComm_t comm, Config config);
   [[noreturn]] void fail(core::ExitCode code, const std::string& message);
 
   ncclComm_t comm_ = nullptr;
