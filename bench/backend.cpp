@@ -67,6 +67,9 @@ void require_used(const RunOptions& options, bool cuda, bool nccl) {
   require(nccl || options.nccl_ctas == 0, "--nccl-ctas", "this run does not exchange with NCCL, whose SMs it sets");
   require(nccl || !options.register_buffers, "--register",
           "this run does not exchange with NCCL, which would register");
+  require(nccl || !options.cuda_graph, "--cuda-graph",
+          cuda ? "an exchange over MPI cannot be part of a graph; use --exchange nccl, with a GPU for each rank"
+               : "this run computes on the cpu, which has no graphs; use --device cuda");
   require(cuda || options.gemm_sms == 0, "--gemm-sms", "this run computes on the cpu, which has no SMs");
 }
 
@@ -133,6 +136,9 @@ std::vector<std::string> tuning_notes(const RunOptions& options, const exchange:
     notes.push_back(
         fmt::format("SMs: GEMMs take {}, NCCL's thread blocks {}", share(options.gemm_sms), share(options.nccl_ctas)));
   }
+  if (options.cuda_graph)
+    notes.emplace_back(
+        "each iteration is launched as one CUDA graph; predictions are for operations launched one by one");
   if (!exchange.registration().empty())
     notes.push_back(fmt::format("registering the exchange's buffers with NCCL was {}", exchange.registration()));
   return notes;

@@ -59,10 +59,10 @@ int most_chunks(const std::vector<schedule::Schedule>& schedules) {
 }
 
 /// Runs each schedule once more and holds its results against the reference on every rank. @pre collective
-std::vector<measure::CheckResult> check_results(layer::Layer& layer, const std::vector<schedule::Schedule>& schedules,
+std::vector<measure::CheckResult> check_results(layer::Layer& layer, layer::Executor& executor,
+                                                const std::vector<schedule::Schedule>& schedules,
                                                 const mpi::Communicator& communicator, int sample) {
   std::vector<measure::CheckResult> results;
-  layer::Executor executor(layer);
   for (const schedule::Schedule& schedule : schedules) {
     executor.prepare(schedule);
     communicator.barrier();
@@ -138,10 +138,11 @@ void measure_job(const MeasureInput& input, Watchdog& watchdog, const KeepReport
                       .max_chunks = most_chunks(schedules),
                       .gradients = job.config.gradients(),
                       .counts_known = job.config.counts_known});
+  layer::Executor executor(layer, options.cuda_graph);
   const RowContext context{options, job, machine, *backend.device, *backend.exchange, hosts};
   SampleSet samples;
   // A token a rank, so that rows of a job that ends early have been checked too.
-  std::vector<measure::CheckResult> checks = check_results(layer, schedules, communicator, 1);
+  std::vector<measure::CheckResult> checks = check_results(layer, executor, schedules, communicator, 1);
   const auto add_rows = [&] {
     report.rows = make_rows(context, schedules, samples.of_schedule, checks);
     for (const Samples& one : samples.of_schedule)
@@ -155,9 +156,10 @@ void measure_job(const MeasureInput& input, Watchdog& watchdog, const KeepReport
     keep(early);
   });
   spdlog::info("measuring {} strategies, at most {} s", schedules.size(), options.time_limit_s);
-  take_samples(layer, schedules, communicator, clock, {options.warmup, options.iterations, options.time_limit_s},
+  take_samples(executor, schedules, communicator, clock, {options.warmup, options.iterations, options.time_limit_s},
                samples);
-  std::vector<measure::CheckResult> final_checks = check_results(layer, schedules, communicator, options.check);
+  std::vector<measure::CheckResult> final_checks =
+      check_results(layer, executor, schedules, communicator, options.check);
   const std::lock_guard lock(samples.mutex);
   checks = std::move(final_checks);
   // Only now is it known what became of the layer's buffers.

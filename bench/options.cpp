@@ -182,6 +182,9 @@ void declare(CLI::App& command, RunOptions& o) {
   declare_routing(command, o);
   declare_strategy(command, o);
   declare_back_end(command, o);
+  command
+      .add_flag("--cuda-graph", o.cuda_graph, "launch each iteration as one CUDA graph; needs nccl and --plan cached")
+      ->group("Back end");
   declare_measuring(command, o);
   declare_output(command, o);
 }
@@ -217,6 +220,8 @@ RunConfig resolve(const RunOptions& o) {
   config.counts_known = o.plan == "cached";
   require(o.nccl_ctas >= 0, "--nccl-ctas", std::to_string(o.nccl_ctas), "wanted 0 or more");
   require(o.gemm_sms >= 0, "--gemm-sms", std::to_string(o.gemm_sms), "wanted 0 or more");
+  require(!o.cuda_graph || config.counts_known, "--cuda-graph", "with --plan exchanged",
+          "wanted --plan cached: where counts are exchanged the host takes part in the middle of an iteration");
   config.mpi.algorithm = o.algorithm;
   require(o.algorithm == "windowed" || o.algorithm == "ialltoallv", "--exchange-algorithm", o.algorithm,
           "wanted windowed or ialltoallv");
@@ -251,6 +256,7 @@ measure::Values values_of(const RunOptions& o) {
           {"nccl-ctas", std::int64_t{o.nccl_ctas}},
           {"register", o.register_buffers},
           {"gemm-sms", std::int64_t{o.gemm_sms}},
+          {"cuda-graph", o.cuda_graph},
           {"warmup", std::int64_t{o.warmup}},
           {"iterations", std::int64_t{o.iterations}},
           {"time-limit", o.time_limit_s},

@@ -43,6 +43,7 @@ struct RunOptions {
   int nccl_ctas = 0;
   bool register_buffers = false;
   int gemm_sms = 0;
+  bool cuda_graph = false;
   // How it is measured.
   int warmup = 3;
   int iterations = 30;

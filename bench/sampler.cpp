@@ -40,9 +40,9 @@ struct LocalBatch {
 /// Everything of one schedule so far.
 class Series {
  public:
-  Series(layer::Layer& layer, const schedule::Schedule& schedule, const mpi::Communicator& communicator,
+  Series(layer::Executor& executor, const schedule::Schedule& schedule, const mpi::Communicator& communicator,
          Samples& samples)
-      : device_(layer.device()), executor_(layer), schedule_(schedule), communicator_(communicator), samples_(samples) {
+      : executor_(executor), schedule_(schedule), communicator_(communicator), samples_(samples) {
     samples_.overlap.resize(static_cast<std::size_t>(communicator.size()));
     samples_.waited_us.resize(samples_.overlap.size());
   }
@@ -51,9 +51,9 @@ class Series {
   void iterate(bool keep) {
     executor_.prepare(schedule_);
     communicator_.barrier();
-    const auto waited_before = device_.waited_for_core_us();
+    const auto waited_before = executor_.device().waited_for_core_us();
     auto whole = executor_.run(schedule_, layer::Phase::whole);
-    const auto waited_after = device_.waited_for_core_us();
+    const auto waited_after = executor_.device().waited_for_core_us();
     communicator_.barrier();
     const auto compute = executor_.run(schedule_, layer::Phase::compute_alone);
     communicator_.barrier();
@@ -110,8 +110,7 @@ class Series {
  private:
   static constexpr double kUnknown = -1;
 
-  device::Device& device_;
-  layer::Executor executor_;
+  layer::Executor& executor_;
   const schedule::Schedule& schedule_;
   const mpi::Communicator& communicator_;
   LocalBatch batch_;
@@ -120,7 +119,7 @@ class Series {
 
 }  // namespace
 
-void take_samples(layer::Layer& layer, const std::vector<schedule::Schedule>& schedules,
+void take_samples(layer::Executor& executor, const std::vector<schedule::Schedule>& schedules,
                   const mpi::Communicator& communicator, const mpi::ClockSync& clock, const StopRule& rule,
                   SampleSet& samples) {
   {
@@ -129,7 +128,7 @@ void take_samples(layer::Layer& layer, const std::vector<schedule::Schedule>& sc
   }
   std::vector<Series> series;
   for (std::size_t i = 0; i < schedules.size(); ++i)
-    series.emplace_back(layer, schedules[i], communicator, samples.of_schedule[i]);
+    series.emplace_back(executor, schedules[i], communicator, samples.of_schedule[i]);
   const double start = core::now_us();
   const double limit_us = std::min(rule.time_limit_s * 1e6, kLongestLimitUs);
   for (std::int64_t left = rule.warmup; left > 0;) {

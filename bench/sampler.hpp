@@ -35,7 +35,7 @@ struct SampleSet {
 /// Runs the schedules in turn, each as a whole, compute alone and communication alone, so that drift hits all of them;
 /// an iteration starts with a barrier. Goes on until every schedule's median is known (measure::converged) or the time
 /// is up: rank 0 decides after each batch. Chunk counts may differ between schedules. @pre collective
-void take_samples(layer::Layer& layer, const std::vector<schedule::Schedule>& schedules,
+void take_samples(layer::Executor& executor, const std::vector<schedule::Schedule>& schedules,
                   const mpi::Communicator& communicator, const mpi::ClockSync& clock, const StopRule& rule,
                   SampleSet& samples);
 

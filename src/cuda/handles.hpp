@@ -32,6 +32,20 @@ UniqueEvent make_order_event();
 /// Microseconds from `from` to `to`; negative when `to` came first. Both must have been reached. Throws Error (cuda).
 double elapsed_us(cudaEvent_t from, cudaEvent_t to);
 
+struct GraphPolicy {
+  using Handle = cudaGraph_t;
+  static Handle null() { return nullptr; }
+  static void close(Handle graph) noexcept { cudaGraphDestroy(graph); }
+};
+using UniqueGraph = core::UniqueHandle<GraphPolicy>;
+
+struct GraphExecPolicy {
+  using Handle = cudaGraphExec_t;
+  static Handle null() { return nullptr; }
+  static void close(Handle graph) noexcept { cudaGraphExecDestroy(graph); }
+};
+using UniqueGraphExec = core::UniqueHandle<GraphExecPolicy>;
+
 struct DeviceMemoryPolicy {
   using Handle = void*;
   static Handle null() { return nullptr; }

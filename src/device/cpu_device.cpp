@@ -86,6 +86,10 @@ class CpuDevice final : public Device {
   [[nodiscard]] std::optional<double> waited_for_core_us() const override {
     return core::waited_for_core_us(compute_.thread());
   }
+  std::unique_ptr<Graph> capture(const std::function<void()>& /*enqueue*/) override {
+    throw core::Error(core::ExitCode::unsupported, "the cpu device has no graphs");
+  }
+  void replay(const Graph& /*graph*/) override {}
 
   void copy(Stream& stream, void* to, const void* from, std::int64_t size_bytes) override {
     if (size_bytes == 0) return;  // an empty buffer may have no address, which memcpy must not get

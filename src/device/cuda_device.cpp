@@ -72,9 +72,10 @@ class CudaDevice final : public Device {
   Stream& compute_stream() override { return compute_; }
   Stream& comm_stream() override { return comm_; }
   std::unique_ptr<Event> create_event() override { return std::make_unique<CudaEvent>(); }
-  void record(Event& event, Stream& stream) override { check_cuda(cudaEventRecord(raw(event), raw(stream))); }
+  void record(Event& event, Stream& stream) override;
   void wait(Stream& stream, const Event& event) override {
-    check_cuda(cudaStreamWaitEvent(raw(stream), raw(event), 0));
+    const bool captured = cuda_stream(stream).capture() != nullptr;
+    check_cuda(cudaStreamWaitEvent(raw(stream), captured ? cuda_event(event).order() : raw(event), 0));
   }
   void synchronize(const Event& event) override {
     wait_until([&] { return cudaEventQuery(raw(event)); });
@@ -86,6 +87,11 @@ class CudaDevice final : public Device {
     clock_.anchor();
   }
   [[nodiscard]] double time_us(const Event& event) const override { return clock_.time_us(raw(event)); }
+
+  std::unique_ptr<Graph> capture(const std::function<void()>& enqueue) override {
+    return std::make_unique<CudaGraph>(compute_, comm_, enqueue);
+  }
+  void replay(const Graph& graph) override { static_cast<const CudaGraph&>(graph).replay(compute_, comm_); }
 
   void begin_step(const std::string& name) override { cuda::begin_range(name); }
   void end_step() noexcept override { cuda::end_range(); }
@@ -121,7 +127,8 @@ class CudaDevice final : public Device {
 
  private:
   static cudaStream_t raw(Stream& stream) { return cuda_stream(stream).get(); }
-  static cudaEvent_t raw(const Event& event) { return static_cast<const CudaEvent&>(event).get(); }
+  static const CudaEvent& cuda_event(const Event& event) { return static_cast<const CudaEvent&>(event); }
+  static cudaEvent_t raw(const Event& event) { return cuda_event(event).get(); }
 
   void require_gemm_stream(const Stream& stream) const {
     if (&stream != &compute_)
@@ -168,11 +175,21 @@ Buffer CudaDevice::allocate(std::int64_t size_bytes, MemoryUse use) {
   return owned_by(cuda::allocate_device(bytes), size_bytes);
 }
 
+/// An event recorded in a capture only marks a place in the graph; an external record takes the time at every replay.
+void CudaDevice::record(Event& event, Stream& stream) {
+  if (cuda_stream(stream).capture() == nullptr) return check_cuda(cudaEventRecord(raw(event), raw(stream)));
+  check_cuda(cudaEventRecordWithFlags(raw(event), raw(stream), cudaEventRecordExternal));
+  check_cuda(cudaEventRecord(cuda_event(event).order(), raw(stream)));
+}
+
 void CudaDevice::copy(Stream& stream, void* to, const void* from, std::int64_t size_bytes) {
   if (size_bytes == 0) return;
   // What is larger is copied once, while the layer is filled: there CUDA's own, half synchronous way will do.
-  if (size_bytes <= CudaStaging::kSlotBytes && is_pageable(from) && !is_pageable(to))
+  if (size_bytes <= CudaStaging::kSlotBytes && is_pageable(from) && !is_pageable(to)) {
+    CudaGraph* const graph = cuda_stream(stream).capture();
+    if (graph != nullptr) return graph->copy(raw(stream), to, from, size_bytes);
     return staging_.copy(raw(stream), to, from, size_bytes);
+  }
   check_cuda(cudaMemcpyAsync(to, from, static_cast<std::size_t>(size_bytes), cudaMemcpyDefault, raw(stream)));
 }
 

@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "cuda/handles.hpp"
+#include "device/cuda_graph.hpp"
 #include "device/device.hpp"
 
 namespace ep::device {
@@ -20,18 +21,26 @@ class CudaStream final : public Stream {
     if (watch_) watch_();
   }
 
+  /// The graph into which goes what is enqueued; null: it runs.
+  [[nodiscard]] CudaGraph* capture() const { return capture_; }
+  void set_capture(CudaGraph* graph) { capture_ = graph; }
+
  private:
   cuda::UniqueStream stream_;
   std::function<void()> watch_;
+  CudaGraph* capture_ = nullptr;
 };
 
 class CudaEvent final : public Event {
  public:
   CudaEvent() : event_(cuda::make_timed_event()) {}
   [[nodiscard]] cudaEvent_t get() const { return event_.get(); }
+  /// Stands for it in a graph's order: there an event either has a time or is waited for.
+  [[nodiscard]] cudaEvent_t order() const { return order_.get(); }
 
  private:
   cuda::UniqueEvent event_;
+  cuda::UniqueEvent order_ = cuda::make_order_event();
 };
 
 // Streams and events come from the cuda device, whose only kind they are.

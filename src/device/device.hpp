@@ -44,6 +44,18 @@ class Event {
   Event& operator=(const Event&) = delete;
 };
 
+/// Work for both streams of a device, enqueued again as often as wanted. Must go before what it uses: buffers, events,
+/// the exchange.
+class Graph {
+ public:
+  virtual ~Graph() = default;
+
+ protected:
+  Graph() = default;
+  Graph(const Graph&) = delete;
+  Graph& operator=(const Graph&) = delete;
+};
+
 /// Who will touch a buffer. `exchange` memory is what the Exchange may send from and receive into.
 enum class MemoryUse : std::uint8_t { device, exchange, host_pinned };
 
@@ -94,6 +106,12 @@ class Device {
   /// Time in which the compute stream's work was ready to run and no core was free for it, microseconds since the device
   /// was made; none where that is not known. On the cpu: of the stream's own thread.
   [[nodiscard]] virtual std::optional<double> waited_for_core_us() const { return std::nullopt; }
+
+  /// Calls `enqueue`, which waits for nothing, and makes a graph of what it puts on the streams instead of running it.
+  /// Throws Error (unsupported) where that cannot be. @pre the device is idle, and has run the same work before
+  virtual std::unique_ptr<Graph> capture(const std::function<void()>& enqueue) = 0;
+  /// Enqueues the graph behind what both streams hold; its events get new times. @pre collective, if `enqueue` was
+  virtual void replay(const Graph& graph) = 0;
 
   /// Names what the host enqueues between the two, for a profiler; nothing where there is none. Use NamedStep.
   virtual void begin_step(const std::string& /*name*/) {}

@@ -11,6 +11,7 @@
 #include "exchange/absentees.hpp"
 #include "exchange/cuda_exchanges.hpp"
 #include "exchange/progress_record.hpp"
+#include "exchange/tables.hpp"
 #include "nccl/communicator.hpp"
 
 namespace ep::exchange {
@@ -42,7 +43,8 @@ class NcclExchange final : public Exchange {
         absentees_(communicator),
         timeout_s_(options.timeout_s),
         record_(communicator.size()),
-        nccl_(share_id(communicator), communicator.size(), communicator.rank(), {options.ctas, options.timeout_s}) {
+        nccl_(share_id(communicator), communicator.size(), communicator.rank(),
+              {options.ctas, options.timeout_s, [this] { end_graphs(); }}) {
     connect_all_pairs();
   }
 
@@ -66,13 +68,18 @@ class NcclExchange final : public Exchange {
 
  private:
   void connect_all_pairs();
+  void begin(const AllToAll& args);
   void enqueue(cudaStream_t stream, const AllToAll& args);
+  void capture(device::CudaStream& stream, const AllToAll& args);
+  void mark_end(cudaStream_t stream);
+  void end_graphs();
   void watch();
 
   mpi::Communicator counts_;
   Absentees absentees_;
   double timeout_s_;
   ProgressRecord record_;
+  std::vector<std::weak_ptr<cuda::UniqueGraphExec>> graphs_;  // that hold exchanges
   nccl::Communicator nccl_;
   cuda::UniqueEvent end_ = cuda::make_order_event();  // of the last exchange
   double enqueued_us_ = 0;
@@ -99,15 +106,42 @@ void NcclExchange::all_to_all(device::Stream& comm, const AllToAll& args) {
   auto* const stream = dynamic_cast<device::CudaStream*>(&comm);
   if (stream == nullptr)
     throw core::Error(core::ExitCode::unsupported, "the nccl exchange moves rows of the cuda device only");
+  stream->set_watch([this] { watch(); });
+  if (stream->capture() != nullptr) return capture(*stream, args);
+  begin(args);
+  enqueue(stream->get(), args);
+  mark_end(stream->get());
+}
+
+void NcclExchange::begin(const AllToAll& args) {
   const int own = counts_.rank();
   latest_ = fmt::format("all-to-all {}, sending to {}, receiving from {}", started_.load() + 1,
                         peers_of(args.send_rows, own), peers_of(args.recv_rows, own));
-  stream->set_watch([this] { watch(); });
   record_.start(args, own);
   started_.fetch_add(1, std::memory_order_relaxed);
-  enqueue(stream->get(), args);
-  cuda::check_cuda(cudaEventRecord(end_.get(), stream->get()));
+}
+
+void NcclExchange::mark_end(cudaStream_t stream) {
+  cuda::check_cuda(cudaEventRecord(end_.get(), stream));
   enqueued_us_ = core::now_us();
+}
+
+/// Exchanges of a graph begin all at once, when it is replayed, and count as ended when all of it has: which of them
+/// hangs is not to be known.
+void NcclExchange::capture(device::CudaStream& stream, const AllToAll& args) {
+  enqueue(stream.get(), args);
+  graphs_.emplace_back(stream.capture()->executable());
+  stream.capture()->at_replay([this, raw = stream.get(), tables = Tables(args)] {
+    begin(tables.view());
+    latest_ = "a graph up to " + latest_;
+    mark_end(raw);
+  });
+}
+
+void NcclExchange::end_graphs() {
+  for (const auto& graph : graphs_) {
+    if (const auto executable = graph.lock()) executable->reset();
+  }
 }
 
 void NcclExchange::enqueue(cudaStream_t stream, const AllToAll& args) {
@@ -143,8 +177,7 @@ void NcclExchange::connect_all_pairs() {
   latest_ = "the first exchange of all pairs of ranks";
   enqueue(stream.get(), {static_cast<const std::byte*>(send.get()), static_cast<std::byte*>(recv.get()), rows, offsets,
                          rows, offsets, kRowBytes});
-  cuda::check_cuda(cudaEventRecord(end_.get(), stream.get()));
-  enqueued_us_ = core::now_us();
+  mark_end(stream.get());
   started_ = 1;
   while (finished_.load(std::memory_order_relaxed) < 1) watch();
   started_ = finished_ = 0;

@@ -76,6 +76,8 @@ void StagedExchange::all_to_all(device::Stream& comm, const AllToAll& args) {
   auto* const cuda_stream = dynamic_cast<device::CudaStream*>(&comm);
   if (cuda_stream == nullptr)
     throw core::Error(core::ExitCode::unsupported, "the staged exchange moves rows of the cuda device only");
+  if (cuda_stream->capture() != nullptr)
+    throw core::Error(core::ExitCode::unsupported, "an exchange over MPI cannot be part of a graph");
   cuda_stream->set_watch([this] { rethrow(); });
   auto* const stream = cuda_stream->get();
   auto call = std::make_unique<Call>(Call{this, Tables(args)});

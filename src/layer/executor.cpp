@@ -36,9 +36,14 @@ std::vector<schedule::Span> Executor::run(const schedule::Schedule& schedule, Ph
   std::vector<schedule::Span> spans;
   spans.reserve(schedule.ops.size());
   for (const schedule::Operation& op : schedule.ops) {
-    if (!runs_in(phase, op.lane)) continue;
-    spans.push_back({layer_.input().rank, op.lane, op.id, 0, 0});
-    issue(schedule, op, phase, spans.back());
+    if (runs_in(phase, op.lane)) spans.push_back({layer_.input().rank, op.lane, op.id, 0, 0});
+  }
+  if (const device::Graph* const graph = graph_of(schedule, phase, spans)) {
+    core::enter_step(schedule.strategy, "replay of its graph");
+    const device::NamedStep named(device, schedule.strategy);
+    device.replay(*graph);
+  } else {
+    issue_all(schedule, phase, spans);
   }
   core::enter_step("waiting for the device");
   device.synchronize();
@@ -49,6 +54,25 @@ std::vector<schedule::Span> Executor::run(const schedule::Schedule& schedule, Ph
     span.end_us = device.time_us(*events.end);
   }
   return spans;
+}
+
+void Executor::issue_all(const schedule::Schedule& schedule, Phase phase, std::vector<schedule::Span>& spans) {
+  for (schedule::Span& span : spans) issue(schedule, schedule.ops[static_cast<std::size_t>(span.op)], phase, span);
+}
+
+/// Null for a run without graph. A phase other than `whole` has had its first run in a whole one.
+const device::Graph* Executor::graph_of(const schedule::Schedule& schedule, Phase phase,
+                                        std::vector<schedule::Span>& spans) {
+  if (!with_graphs_) return nullptr;
+  for (const schedule::Span& span : spans) {
+    if (span.lane == schedule::Lane::host)
+      throw core::Error(core::ExitCode::unsupported, "a schedule that waits for the host cannot be a graph");
+  }
+  const auto [found, first] = graphs_.try_emplace({&schedule, phase});
+  if (first && phase == Phase::whole) return nullptr;
+  std::unique_ptr<device::Graph>& graph = found->second;
+  if (graph == nullptr) graph = layer_.device().capture([&] { issue_all(schedule, phase, spans); });
+  return graph.get();
 }
 
 void Executor::issue(const schedule::Schedule& schedule, const schedule::Operation& op, Phase phase,

@@ -47,8 +47,8 @@ std::string version() {
   return fmt::format("{}.{}.{}", code / 10000, code / 100 % 100, code % 100);
 }
 
-Communicator::Communicator(ncclComm_t comm, const Config& config)
-    : comm_(comm), config_(config), uncaught_(std::uncaught_exceptions()) {}
+Communicator::Communicator(ncclComm_t comm, Config config)
+    : comm_(comm), config_(std::move(config)), uncaught_(std::uncaught_exceptions()) {}
 
 Communicator::Communicator(const ncclUniqueId& id, int ranks, int rank, const Config& config)
     : Communicator(nullptr, config) {
@@ -58,7 +58,7 @@ Communicator::Communicator(const ncclUniqueId& id, int ranks, int rank, const Co
 }
 
 Communicator::Communicator(Communicator&& other) noexcept
-    : comm_(std::exchange(other.comm_, nullptr)), config_(other.config_), uncaught_(other.uncaught_) {}
+    : comm_(std::exchange(other.comm_, nullptr)), config_(std::move(other.config_)), uncaught_(other.uncaught_) {}
 
 Communicator::~Communicator() {
   if (comm_ == nullptr) return;
@@ -113,7 +113,9 @@ void Communicator::deregister(void* registration) noexcept {
 }
 
 void Communicator::abort() noexcept {
-  if (comm_ != nullptr) ncclCommAbort(std::exchange(comm_, nullptr));
+  if (comm_ == nullptr) return;
+  if (config_.end_graphs) config_.end_graphs();
+  ncclCommAbort(std::exchange(comm_, nullptr));
 }
 
 void Communicator::fail(core::ExitCode code, const std::string& message) {

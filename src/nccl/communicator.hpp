@@ -1,6 +1,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include <nccl.h>
@@ -16,6 +17,8 @@ void check_nccl(ncclResult_t code, core::SourceLocation where = core::SourceLoca
 struct Config {
   int ctas = 0;           // thread blocks, so SMs, that NCCL occupies: its least and its most; 0: as NCCL likes
   double timeout_s = 60;  // until what must happen on all ranks counts as hopeless
+  /// Ends the graphs that hold operations of the communicator, whose abort would wait for them. Throws nothing.
+  std::function<void()> end_graphs{};
 };
 
 /// Made on one rank and handed to all. Throws Error (communication).
@@ -50,11 +53,11 @@ class Communicator {
   /// Deregister it before it is freed. Throws Error (communication). @pre settled
   [[nodiscard]] void* register_memory(void* memory, std::size_t bytes);
   void deregister(void* registration) noexcept;
-  /// Ends what is under way, wherever it is; nothing may be called on it afterwards.
+  /// Ends what is under way, wherever it is, and the graphs that hold it; nothing may be called on it afterwards.
   void abort() noexcept;
 
  private:
-  Communicator(ncclComm_t comm, const Config& config);
+  Communicator(ncclComm_t comm, Config config);
   [[noreturn]] void fail(core::ExitCode code, const std::string& message);
 
   ncclComm_t comm_ = nullptr;

@@ -111,6 +111,44 @@ class Faults(unittest.TestCase):
         self.assertRegex(naming[0], r"all-to-all \d+, sending to .* not reported reaching it: 1\b")
 
 
+class Graphs(unittest.TestCase):
+    GRAPH = ["--device", "cuda", "--cuda-graph", "--plan", "cached"]
+
+    def test_every_strategy(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "out.json")
+            done = run(self.GRAPH + ["--strategy", "all", "--direction", "step", "--json", path], 2)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            with open(path, encoding="utf-8") as file:
+                report = json.load(file)
+        self.assertIs(report["config"]["cuda-graph"], True)
+        self.assertEqual(len([note for note in report["notes"] if "one CUDA graph" in note]), 1)
+        self.assertEqual(len(report["rows"]), 8)
+        self.assertEqual({(row["status"], row["check"]["passed"]) for row in report["rows"]}, {("ok", True)})
+
+    def ends(self, code, fragment, arguments, **variables):
+        done = run(arguments, 2, **variables)
+        self.assertEqual(done.returncode, code, done.stderr)
+        lines = [line for line in done.stderr.splitlines() if line.startswith("epbench:")]
+        self.assertTrue(lines and any(fragment in line for line in lines), done.stderr)
+        self.assertNotIn("EMULATOR ERROR", done.stderr)
+
+    def test_says_why_there_is_none(self):
+        self.ends(6, "--plan cached", ["--device", "cuda", "--cuda-graph"])
+        self.ends(5, "--exchange nccl", self.GRAPH + ["--exchange", "mpi"])
+
+    def test_what_goes_wrong_in_a_replay(self):
+        """Until all is captured, less than so many kernels and exchanges have run."""
+        long = self.GRAPH + ["-n", "1000", "--time-limit", "20"]
+        self.ends(2, "cudaErrorLaunchFailure", long, EP_EMU_FAIL_KERNEL=4000, EP_EMU_FAULT_RANK=0)
+        self.ends(3, "NCCL", long, EP_EMU_FAIL_NCCL_ASYNC=1000, EP_EMU_FAULT_RANK=1)
+
+    def test_a_rank_that_never_replays(self):
+        cluster = os.path.join(os.path.dirname(__file__), "../../data/clusters/a100.json")  # instead of calibrating
+        self.ends(4, "ranks that have not", self.GRAPH + ["--timeout", "6", "--cluster", cluster], EP_EMU_ABSENT=6,
+                  EP_EMU_FAULT_RANK=1)
+
+
 class Tuning(unittest.TestCase):
     def notes(self, arguments, **variables):
         with tempfile.TemporaryDirectory() as folder:

@@ -135,5 +135,14 @@ TEST_F(CpuDeviceTest, KernelErrorsComeOutOfSynchronize) {
   EXPECT_THROW(device_->synchronize(), core::Error);
 }
 
+TEST_F(CpuDeviceTest, HasNoGraphs) {
+  try {
+    (void)device_->capture([] {});
+    FAIL() << "captured";
+  } catch (const core::Error& error) {
+    EXPECT_EQ(error.code(), core::ExitCode::unsupported);
+  }
+}
+
 }  // namespace
 }  // namespace ep::device

@@ -94,6 +94,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   const Guard guard;
   Engine& engine = Engine::get();
   if (last_recorded_in_capture(*event)) return remember(cudaErrorCapturedEvent);
+  if (const cudaError_t error = refuse_during_capture(); error != cudaSuccess) return remember(error);
   engine.wait_for(OperationPtr(event->record), "cudaEventSynchronize");
   return engine.sticky_error();
 }
@@ -102,6 +103,7 @@ cudaError_t cudaEventQuery(cudaEvent_t event) {
   const Guard guard;
   Engine& engine = Engine::get();
   if (last_recorded_in_capture(*event)) return remember(cudaErrorCapturedEvent);
+  if (const cudaError_t error = refuse_during_capture(); error != cudaSuccess) return remember(error);
   engine.offer_polling();
   if (engine.sticky_error() != cudaSuccess) return engine.sticky_error();
   if (event->record != nullptr && !event->record->done) return cudaErrorNotReady;

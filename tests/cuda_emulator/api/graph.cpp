@@ -39,6 +39,25 @@ bool everything_joined(const Capture& capture, const std::vector<std::size_t>& e
   return reached.size() == capture.nodes.size();
 }
 
+/// How this thread lets captures forbid what it does.
+cudaStreamCaptureMode& interaction_mode() {
+  thread_local cudaStreamCaptureMode mode = cudaStreamCaptureModeGlobal;
+  return mode;
+}
+
+/// Streams of graphs that are gone, to be used again.
+std::vector<Stream*>& spare_lanes() {
+  static auto& spare = *new std::vector<Stream*>;
+  return spare;
+}
+
+Stream* take_lane() {
+  if (spare_lanes().empty()) return Engine::get().create_stream(false, 0);
+  Stream* lane = spare_lanes().back();
+  spare_lanes().pop_back();
+  return lane;
+}
+
 std::shared_ptr<Capture> finish_capture(Stream& stream) {
   std::shared_ptr<Capture> capture = stream.capture;
   for (Stream* lane : capture->lanes) lane->capture.reset();
@@ -79,10 +98,11 @@ cudaError_t capture_task(Stream& stream, Task task, cudaEvent_t external_event) 
 
 cudaError_t refuse_during_capture() {
   for (const auto& capture : captures()) {
-    const bool concerned =
-        capture->mode == cudaStreamCaptureModeGlobal ||
-        (capture->mode == cudaStreamCaptureModeThreadLocal && capture->thread == std::this_thread::get_id());
-    if (!concerned) continue;
+    const bool own = capture->thread == std::this_thread::get_id();
+    const bool both_global =
+        capture->mode == cudaStreamCaptureModeGlobal && interaction_mode() == cudaStreamCaptureModeGlobal;
+    if (capture->mode == cudaStreamCaptureModeRelaxed || interaction_mode() == cudaStreamCaptureModeRelaxed) continue;
+    if (!own && !both_global) continue;
     capture->invalid = true;
     return cudaErrorStreamCaptureUnsupported;
   }
@@ -140,6 +160,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t handle, cudaGraph_t* graph) {
   const auto capture = finish_capture(stream);
   if (capture->invalid) return remember(cudaErrorStreamCaptureInvalidated);
   if (!everything_joined(*capture, capture->frontier[&stream])) return remember(cudaErrorStreamCaptureUnjoined);
+  if (!capture->allocated.empty()) fail("unsupported", "a capture that allocates what it does not free");
   *graph = new CUgraph_st{std::move(capture->nodes), capture->lanes.size()};
   return cudaSuccess;
 }
@@ -162,15 +183,14 @@ cudaError_t cudaStreamGetCaptureInfo(cudaStream_t handle, cudaStreamCaptureStatu
 }
 
 cudaError_t cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode* mode) {
-  thread_local cudaStreamCaptureMode current = cudaStreamCaptureModeGlobal;
-  std::swap(*mode, current);
+  std::swap(*mode, interaction_mode());
   return cudaSuccess;
 }
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long) {
   const Guard guard;
   *exec = new CUgraphExec_st{*graph, {}, nullptr};
-  for (std::size_t i = 0; i < graph->lanes; ++i) (*exec)->lanes.push_back(Engine::get().create_stream(false, 0));
+  for (std::size_t i = 0; i < graph->lanes; ++i) (*exec)->lanes.push_back(take_lane());
   return cudaSuccess;
 }
 
@@ -195,9 +215,10 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t handle) {
 
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
   const Guard guard;
-  // CUDA frees an executable graph only after its last launch has ended.
-  Engine::get().wait_until([exec] { return exec->latest_end == nullptr || exec->latest_end->done; },
-                           "cudaGraphExecDestroy");
+  // A launch under way goes on: it has copies of the graph's tasks, and with them of all that they hold.
+  for (Stream* lane : exec->lanes) {
+    if (Engine::get().quiescent(*lane)) spare_lanes().push_back(lane);
+  }
   delete exec;
   return cudaSuccess;
 }

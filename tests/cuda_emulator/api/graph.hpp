@@ -29,6 +29,7 @@ struct Capture {
   std::vector<GraphNode> nodes;
   std::vector<Stream*> lanes;
   std::map<const Stream*, std::vector<std::size_t>> frontier;  // what the next node of a stream comes after
+  std::map<const void*, std::shared_ptr<void>> allocated;      // by nodes, and not freed by a later one
 };
 
 /// Adds a task to the capture of `stream`.

@@ -1,6 +1,9 @@
 // cudaMalloc and its kin, and the stream-ordered pool.
 #include "cuda_emulator/runtime/memory.hpp"
 
+#include <cstring>
+#include <memory>
+
 #include <fmt/format.h>
 
 #include "cuda_emulator/api/error.hpp"
@@ -26,6 +29,42 @@ cudaError_t allocate(void** pointer, std::size_t bytes, MemoryKind kind) {
   if (bytes == 0) return cudaSuccess;
   *pointer = Memory::get().allocate(bytes, kind);
   return *pointer != nullptr ? cudaSuccess : remember(cudaErrorMemoryAllocation);
+}
+
+/// The checker takes the allocation for a write, so that any use not ordered behind it is a race.
+cudaError_t enqueue_allocation(Stream& stream, void* memory, std::size_t bytes) {
+  const auto mark = [memory, bytes] {
+    Checker::get().on_allocation(memory, bytes);
+    return true;
+  };
+  return Engine::get().submit(stream, {.name = "cudaMallocAsync", .work = mark});
+}
+
+/// An allocation node: its memory is the graph's own, at one address for ever, and goes with the graph's last copy.
+cudaError_t capture_allocation(Stream& stream, void** pointer, std::size_t bytes) {
+  *pointer = Memory::get().allocate(bytes, MemoryKind::pool);
+  if (*pointer == nullptr) return cudaErrorMemoryAllocation;
+  const auto end = [](void* memory) {
+    const Guard guard;
+    Memory::get().release(
+        memory, [](MemoryKind kind) { return kind == MemoryKind::pool; }, "the end of a graph");
+  };
+  stream.capture->allocated[*pointer] = std::shared_ptr<void>(*pointer, end);
+  return enqueue_allocation(stream, *pointer, bytes);
+}
+
+/// A free node: what the memory holds is lost until the next launch allocates it again.
+cudaError_t capture_free(Stream& stream, void* pointer, std::size_t bytes) {
+  constexpr int kLost = 0xff;
+  const auto allocated = stream.capture->allocated.extract(pointer);
+  if (allocated.empty()) fail("unsupported", "cudaFreeAsync into a capture of what was not allocated in it");
+  // The last node to use the memory keeps it.
+  const auto lose = [owner = allocated.mapped(), bytes] {
+    Checker::get().on_allocation(owner.get(), bytes);
+    std::memset(owner.get(), kLost, bytes);
+    return true;
+  };
+  return Engine::get().submit(stream, {.name = "cudaFreeAsync", .work = lose});
 }
 
 /// Freeing waits for the device, as CUDA's does.
@@ -76,16 +115,11 @@ cudaError_t cudaMallocAsync(void** pointer, std::size_t bytes, cudaStream_t hand
   const Guard guard;
   Engine& engine = Engine::get();
   Stream& stream = engine.stream(handle);
-  if (stream.capture != nullptr) fail("unsupported", "cudaMallocAsync into a capture");
+  if (stream.capture != nullptr) return remember(capture_allocation(stream, pointer, bytes));
   if (const cudaError_t error = allocate(pointer, bytes, MemoryKind::pool); error != cudaSuccess || bytes == 0) {
     return error;
   }
-  // The checker takes the allocation for a write, so that any use not ordered behind it is a race.
-  const auto mark = [memory = *pointer, bytes] {
-    Checker::get().on_allocation(memory, bytes);
-    return true;
-  };
-  return remember(engine.submit(stream, {.name = "cudaMallocAsync", .work = mark}));
+  return remember(enqueue_allocation(stream, *pointer, bytes));
 }
 
 cudaError_t cudaFreeAsync(void* pointer, cudaStream_t handle) {
@@ -93,10 +127,10 @@ cudaError_t cudaFreeAsync(void* pointer, cudaStream_t handle) {
   if (pointer == nullptr) return cudaSuccess;
   Engine& engine = Engine::get();
   Stream& stream = engine.stream(handle);
-  if (stream.capture != nullptr) fail("unsupported", "cudaFreeAsync into a capture");
   const Allocation* allocation = Memory::get().require_range(pointer, 1, "cudaFreeAsync");
   if (allocation->kind != MemoryKind::pool)
     fail("bad-free", "cudaFreeAsync of memory that is not from cudaMallocAsync");
+  if (stream.capture != nullptr) return remember(capture_free(stream, pointer, allocation->bytes));
   const auto free = [pointer, bytes = allocation->bytes] {
     Memory::get().require_range(pointer, bytes, "cudaFreeAsync");
     Checker::get().on_range(pointer, bytes, Access::write);

@@ -210,8 +210,11 @@ ncclResult_t ncclCommAbort(ncclComm_t comm) {
   for (CUstream_st* stream : engine.streams()) {
     if (stream->held_by == comm) stream->held_by = nullptr;
   }
-  // Its operations end now, with whatever has arrived.
+  // Its operations end now, with whatever has arrived. As NCCL does, it also waits until no graph holds any.
   engine.wait_until([comm] { return idle(*comm); }, "ncclCommAbort");
+  *comm->latest = nullptr;
+  engine.wait_until([comm] { return comm->operations.use_count() == 1; },
+                    "ncclCommAbort while a graph holds operations of the communicator");
   return ncclSuccess;
 }
 

@@ -70,6 +70,7 @@ class Engine {
   std::uint32_t host_position() const { return host_position_; }
   /// Nothing is enqueued, and the host knows that all of it is done.
   bool quiescent() const;
+  bool quiescent(const Stream& stream) const;
   bool on_engine_thread() const;
 
   /// A kernel failed: every later call that may report errors reports this one.

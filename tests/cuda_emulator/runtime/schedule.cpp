@@ -86,11 +86,13 @@ void Engine::acquire(const OperationPtr& operation) {
 }
 
 bool Engine::quiescent() const {
-  return std::all_of(streams_.begin(), streams_.end(), [this](const Stream* stream) {
-    const auto id = static_cast<std::size_t>(stream->id);
-    const std::uint32_t known = id < host_clock_.size() ? host_clock_[id] : 0;
-    return stream->queue.empty() && known >= stream->enqueued;
-  });
+  return std::all_of(streams_.begin(), streams_.end(), [this](const Stream* stream) { return quiescent(*stream); });
+}
+
+bool Engine::quiescent(const Stream& stream) const {
+  const auto id = static_cast<std::size_t>(stream.id);
+  const std::uint32_t known = id < host_clock_.size() ? host_clock_[id] : 0;
+  return stream.queue.empty() && known >= stream.enqueued;
 }
 
 bool Engine::step() {

@@ -101,6 +101,56 @@ TEST(Graph, records_external_events_at_each_launch) {
   }
 }
 
+/// What `graph` leaves in `data` after each of three launches must be what one run without it would.
+TEST(Graph, has_memory_of_its_own) {
+  cudaStream_t stream = new_stream();
+  int* data = device_copy<int>({20});
+  int* out = device_copy<int>({0});
+  int* scratch = nullptr;
+  cudaGraph_t graph = nullptr;
+  cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal);
+  ASSERT_EQ(cudaMallocAsync(&scratch, sizeof(int), stream), cudaSuccess);
+  launch_on(stream, twice, 1, 1, 0, data, scratch);
+  launch_on(stream, twice, 1, 1, 0, scratch, out);
+  ASSERT_EQ(cudaFreeAsync(scratch, stream), cudaSuccess);
+  ASSERT_EQ(cudaStreamEndCapture(stream, &graph), cudaSuccess);
+  const cudaGraphExec_t exec = instantiate(graph);
+  for (int i = 0; i < 3; ++i) {
+    launch_on(stream, add, 1, 1, 0, data, 1);
+    ASSERT_EQ(cudaGraphLaunch(exec, stream), cudaSuccess);
+    ASSERT_EQ(cudaStreamSynchronize(stream), cudaSuccess);
+    EXPECT_EQ(fetch(out, 1).front(), 4 * (21 + i));
+  }
+  ASSERT_EQ(cudaGraphExecDestroy(exec), cudaSuccess);
+}
+
+TEST(Graph, memory_is_lost_when_freed) {
+  if (!kChecked) GTEST_SKIP() << "only the checked flavour sees this";
+  const auto replay = [] {
+    cudaStream_t stream = new_stream();
+    int* out = device_copy<int>({0});
+    int* scratch = nullptr;
+    cudaGraph_t graph = nullptr;
+    cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal);
+    cudaMallocAsync(&scratch, sizeof(int), stream);
+    launch_on(stream, twice, 1, 1, 0, out, scratch);
+    cudaFreeAsync(scratch, stream);
+    launch_on(stream, twice, 1, 1, 0, scratch, out);
+    cudaStreamEndCapture(stream, &graph);
+    cudaGraphLaunch(instantiate(graph), stream);
+  };
+  EXPECT_REPORT(replay(), "uninitialised");
+}
+
+TEST(Graph, may_be_destroyed_while_it_runs) {
+  const Forked forked;
+  const cudaGraphExec_t exec = instantiate(forked.capture());
+  ASSERT_EQ(cudaGraphLaunch(exec, forked.main), cudaSuccess);
+  EXPECT_EQ(cudaGraphExecDestroy(exec), cudaSuccess);
+  ASSERT_EQ(cudaStreamSynchronize(forked.main), cudaSuccess);
+  EXPECT_EQ(fetch(forked.out, 1).front(), 2);
+}
+
 TEST(Capture, forbids_what_waits_or_allocates) {
   cudaStream_t stream = new_stream();
   const auto broken_by = [stream](auto call, cudaError_t error) {
@@ -116,6 +166,22 @@ TEST(Capture, forbids_what_waits_or_allocates) {
   cudaEvent_t outside = new_event();
   cudaEventRecord(outside, nullptr);
   broken_by([&] { return cudaStreamWaitEvent(stream, outside, 0); }, cudaErrorStreamCaptureIsolation);
+  broken_by([&] { return cudaEventQuery(outside); }, cudaErrorStreamCaptureUnsupported);
+  broken_by([&] { return cudaEventSynchronize(outside); }, cudaErrorStreamCaptureUnsupported);
+}
+
+TEST(Capture, allows_a_relaxed_thread_to_allocate) {
+  cudaStream_t stream = new_stream();
+  cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal);
+  cudaStreamCaptureMode mode = cudaStreamCaptureModeRelaxed;
+  ASSERT_EQ(cudaThreadExchangeStreamCaptureMode(&mode), cudaSuccess);
+  EXPECT_EQ(mode, cudaStreamCaptureModeGlobal);
+  void* memory = nullptr;
+  EXPECT_EQ(cudaMallocHost(&memory, 16), cudaSuccess);
+  cudaThreadExchangeStreamCaptureMode(&mode);
+  cudaGraph_t graph = nullptr;
+  EXPECT_EQ(cudaStreamEndCapture(stream, &graph), cudaSuccess);
+  EXPECT_EQ(cudaFreeHost(memory), cudaSuccess);
 }
 
 TEST(Capture, is_seen_from_the_stream) {

@@ -91,6 +91,22 @@ void graph_outlives_communicator(bool buggy) {
   end(pair.comm);
 }
 
+/// A communicator whose exchange nobody answers is aborted: that must not wait for a graph.
+void graph_outlives_abort(bool buggy) {
+  const Pair pair;
+  cudaGraph_t graph = nullptr;
+  cudaGraphExec_t exec = nullptr;
+  cudaStreamBeginCapture(pair.stream, cudaStreamCaptureModeThreadLocal);
+  ncclRecv(pair.receive, 64, ncclInt32, pair.peer, pair.comm, pair.stream);
+  cudaStreamEndCapture(pair.stream, &graph);
+  cudaGraphInstantiate(&exec, graph, 0);
+  cudaGraphDestroy(graph);
+  cudaGraphLaunch(exec, pair.stream);
+  if (!buggy) cudaGraphExecDestroy(exec);
+  ncclCommAbort(pair.comm);
+  cudaStreamSynchronize(pair.stream);
+}
+
 void registered_memory_is_freed(bool buggy) {
   const Pair pair;
   void* memory = nullptr;
@@ -160,6 +176,7 @@ const std::map<std::string, std::function<void(bool)>> kCases{
     {"early_call", early_call},
     {"unordered_consumer", unordered_consumer},
     {"graph_outlives_communicator", graph_outlives_communicator},
+    {"graph_outlives_abort", graph_outlives_abort},
     {"registered_memory_is_freed", registered_memory_is_freed},
     {"mpi_sends_unfinished_data", mpi_sends_unfinished_data},
     {"device_reads_unfinished_receive", device_reads_unfinished_receive},
