@@ -75,7 +75,8 @@ TEST_P(OverlapOfSleeps, IsRecoveredWithinThreePoints) {
   // Until the median is known, but no more than a few seconds.
   const mpi::ClockSync clock(communicator);
   SampleSet samples;
-  take_samples(layer, {two_then_one()}, communicator, clock, {1, 7, 2.0}, samples);
+  layer::Executor executor(layer);
+  take_samples(executor, {two_then_one()}, communicator, clock, {1, 7, 2.0}, samples);
 
   for (int rank = 0; rank < ranks; ++rank) {
     const auto figures = measure::overlap(samples.of_schedule.front().overlap[static_cast<std::size_t>(rank)]);
