@@ -1,3 +1,6 @@
+#include <vector>
+
+#include "core/error.hpp"
 #include "device/cuda_device.hpp"
 #include "exchange/cuda_exchanges.hpp"
 #include "tests/conformance/exchange_suite.hpp"
@@ -15,6 +18,40 @@ INSTANTIATE_TEST_SUITE_P(CudaMpi, ExchangeSuite,
                                                            return make_staged_exchange(communicator, {});
                                                          }}),
                          name_of);
+
+TEST(CudaExchanges, RefuseAnotherDevicesStream) {
+  const mpi::Communicator world = mpi::Communicator::world();
+  const auto cpu = device::make_cpu_device(1);
+  const auto nccl = make_nccl_on_own_gpu(world);
+  const auto staged = make_staged_exchange(world, {});
+  const std::vector<std::int64_t> none(static_cast<std::size_t>(world.size()));
+  const AllToAll nothing{nullptr, nullptr, none, none, none, none, 16};
+  EXPECT_THROW(nccl->all_to_all(cpu->comm_stream(), nothing), core::Error);
+  EXPECT_THROW(staged->all_to_all(cpu->comm_stream(), nothing), core::Error);
+  EXPECT_THROW(static_cast<void>(allocate_registered(*staged, 16)), core::Error);
+}
+
+/// Each rank receives a row less than its neighbour sends: MPI tells the stream's host function, which cannot throw.
+TEST(StagedExchange, AnErrorUnderWayEndsTheWait) {
+  const mpi::Communicator world = mpi::Communicator::world();
+  if (world.size() == 1) GTEST_SKIP() << "nothing travels";
+  const auto ranks = static_cast<std::size_t>(world.size());
+  const auto rank = static_cast<std::size_t>(world.rank());
+  const auto exchange = make_staged_exchange(world, {});
+  const auto device = device::make_cuda_device({});
+  const device::Buffer send = device->allocate(64, device::MemoryUse::exchange);
+  const device::Buffer recv = device->allocate(64, device::MemoryUse::exchange);
+  device->fill(device->comm_stream(), send.data(), 1, 64);
+  const std::vector<std::int64_t> offsets(ranks);
+  std::vector<std::int64_t> sent(ranks);
+  std::vector<std::int64_t> received(ranks);
+  sent[(rank + 1) % ranks] = 2;
+  received[(rank + ranks - 1) % ranks] = 1;
+  // The second finds the job at its end, and does nothing.
+  for (int i = 0; i < 2; ++i)
+    exchange->all_to_all(device->comm_stream(), {send.data(), recv.data(), sent, offsets, received, offsets, 16});
+  EXPECT_THROW(device->synchronize(), core::Error);
+}
 
 }  // namespace
 }  // namespace ep::exchange

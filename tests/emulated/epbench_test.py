@@ -91,7 +91,8 @@ class Faults(unittest.TestCase):
     def test_nccl_errors(self):
         for count in (1, 40):
             self.assert_ends(3, "NCCL", 3, 0, EP_EMU_FAIL_NCCL=count)
-        self.assert_ends(3, "NCCL", 4, 3, EP_EMU_FAIL_NCCL_ASYNC=30)
+        for count in (30, 31):  # dispatch, which is noticed at the next call, and combine, at the end of the iteration
+            self.assert_ends(3, "NCCL", 4, 3, EP_EMU_FAIL_NCCL_ASYNC=count)
 
     def test_a_rank_that_never_arrives(self):
         done = run(["--device", "cuda", "--timeout", "10"], 3, EP_EMU_FAULT_RANK=1, EP_EMU_ABSENT=30)
@@ -99,6 +100,18 @@ class Faults(unittest.TestCase):
         naming = [line for line in done.stderr.splitlines() if "not reported" in line]
         self.assertEqual(len(naming), 1, done.stderr)
         self.assertRegex(naming[0], r"all-to-all \d+, sending to .* not reported reaching it: 1\b")
+
+
+class NoGpu(unittest.TestCase):
+    def test_says_why(self):
+        for devices, reason in ((0, "no CUDA-capable device"), (-1, "driver")):
+            with self.subTest(devices=devices):
+                done = run(["--device", "cuda"], 2, EP_EMU_DEVICES=devices)
+                self.assertEqual(done.returncode, 5, done.stderr)
+                self.assertIn(reason, done.stderr)
+        done = run(["--device", "auto"], 1, EP_EMU_DEVICES=0)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("--device auto takes the cpu", done.stderr)
 
 
 class Tuning(unittest.TestCase):
