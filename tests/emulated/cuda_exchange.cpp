@@ -1,3 +1,4 @@
+#include <string>
 #include <vector>
 
 #include "core/error.hpp"
@@ -29,6 +30,28 @@ TEST(CudaExchanges, RefuseAnotherDevicesStream) {
   EXPECT_THROW(nccl->all_to_all(cpu->comm_stream(), nothing), core::Error);
   EXPECT_THROW(staged->all_to_all(cpu->comm_stream(), nothing), core::Error);
   EXPECT_THROW(static_cast<void>(allocate_registered(*staged, 16)), core::Error);
+}
+
+/// The last rank never comes: the others' wait must end, and name it.
+TEST(NcclExchange, ARankThatIsMissingEndsTheWait) {
+  const mpi::Communicator world = mpi::Communicator::world();
+  if (world.size() != 2) GTEST_SKIP() << "takes one rank that waits and one that does not come";
+  const auto device = make_device_for_nccl();
+  const auto exchange = make_nccl_exchange(world, {0, 0.5});
+  const device::Buffer rows = device->allocate(64, device::MemoryUse::exchange);
+  const std::vector<std::int64_t> one{1, 1};
+  const std::vector<std::int64_t> offsets{0, 1};
+  if (world.rank() == 0) {
+    exchange->all_to_all(device->comm_stream(), {rows.data(), rows.data() + 32, one, offsets, one, offsets, 16});
+    EXPECT_LT(exchange->progress().finished, exchange->progress().started);
+    try {
+      device->synchronize();
+      FAIL() << "ended without its peer";
+    } catch (const core::Error& error) {
+      EXPECT_EQ(error.code(), core::ExitCode::timeout);
+      EXPECT_NE(std::string(error.what()).find("reaching it: 1"), std::string::npos) << error.what();
+    }
+  }
 }
 
 /// Each rank receives a row less than its neighbour sends: MPI tells the stream's host function, which cannot throw.

@@ -91,8 +91,9 @@ class Faults(unittest.TestCase):
     def test_nccl_errors(self):
         for count in (1, 40):
             self.assert_ends(3, "NCCL", 3, 0, EP_EMU_FAIL_NCCL=count)
-        for count in (30, 31):  # dispatch, which is noticed at the next call, and combine, at the end of the iteration
-            self.assert_ends(3, "NCCL", 4, 3, EP_EMU_FAIL_NCCL_ASYNC=count)
+        self.assert_ends(3, "NCCL", 4, 3, EP_EMU_FAIL_NCCL_ASYNC=30)
+        # With no call under way, and so noticed by whoever waits for the rows.
+        self.assert_ends(3, "NCCL: remote process", 4, 3, EP_EMU_FAIL_NCCL_ASYNC=1, EP_EMU_IN_PROGRESS=0)
 
     def test_a_rank_that_never_arrives(self):
         done = run(["--device", "cuda", "--timeout", "10"], 3, EP_EMU_FAULT_RANK=1, EP_EMU_ABSENT=30)
