@@ -4,6 +4,7 @@
 #include "core/error.hpp"
 #include "device/cuda_device.hpp"
 #include "exchange/cuda_exchanges.hpp"
+#include "nccl/communicator.hpp"
 #include "tests/conformance/exchange_suite.hpp"
 #include "tests/emulated/one_gpu_a_rank.hpp"
 
@@ -30,6 +31,24 @@ TEST(CudaExchanges, RefuseAnotherDevicesStream) {
   EXPECT_THROW(nccl->all_to_all(cpu->comm_stream(), nothing), core::Error);
   EXPECT_THROW(staged->all_to_all(cpu->comm_stream(), nothing), core::Error);
   EXPECT_THROW(static_cast<void>(allocate_registered(*staged, 16)), core::Error);
+}
+
+/// The other rank joins NCCL's communicator as the exchange does, and then never comes to connect.
+TEST(NcclExchange, IsNotMadeBeforeItIsConnected) {
+  const mpi::Communicator world = mpi::Communicator::world();
+  if (world.size() != 2) GTEST_SKIP() << "takes one rank that connects and one that does not come";
+  const auto device = make_device_for_nccl();
+  if (world.rank() == 0) {
+    EXPECT_THROW(make_nccl_exchange(world, {0, 0.5}), core::Error);
+    return;
+  }
+  const mpi::Communicator counts = world.duplicate();
+  const mpi::Communicator absentees = world.duplicate();
+  std::string bytes(sizeof(ncclUniqueId), '\0');
+  world.broadcast(bytes, 0);
+  ncclUniqueId id;
+  bytes.copy(id.internal, sizeof(id));
+  const nccl::Communicator communicator(id, 2, 1, {0, 0.5});
 }
 
 /// The last rank never comes: the others' wait must end, and name it.
