@@ -87,10 +87,10 @@ void CudaGemm::launch_slice(const kernels::GroupedGemmArgs& args, std::span<cons
 void CudaGemm::launch_one_by_one(const kernels::GroupedGemmArgs& args, std::span<const Group> groups) {
   const std::int64_t element = core::size_of(args.dtype);
   for (const Group& group : groups) {
-    cublas_.multiply({static_cast<const std::byte*>(args.in) + group.first_row * args.k * element,
-                      static_cast<const std::byte*>(args.weights) + group.weights * args.n * args.k * element,
-                      static_cast<std::byte*>(args.out) + group.first_row * args.n * element, group.rows},
-                     shape_of(args));
+    const cublas::Gemm gemm{static_cast<const std::byte*>(args.in) + group.first_row * args.k * element,
+                            static_cast<const std::byte*>(args.weights) + group.weights * args.n * args.k * element,
+                            static_cast<std::byte*>(args.out) + group.first_row * args.n * element, group.rows};
+    cublas_.multiply(gemm, shape_of(args));
   }
 }
 

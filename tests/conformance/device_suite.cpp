@@ -16,6 +16,7 @@ constexpr double kClockToleranceUs = 1000;  // of a device whose clock must be r
 TEST_P(DeviceSuite, SaysWhatItIs) {
   EXPECT_FALSE(device_->name().empty());
   EXPECT_FALSE(device_->description().empty());
+  EXPECT_NE(&device_->compute_stream(), &device_->comm_stream());
   EXPECT_EQ(device_->compute_dtype(core::DType::f32), core::DType::f32);
 }
 
@@ -53,6 +54,18 @@ TEST_P(DeviceSuite, CopiesAndFillsInStreamOrder) {
     const int want = i >= 20 && i < 25 ? 0 : i >= 10 && i < 510 ? 1 : 7;
     ASSERT_EQ(std::to_integer<int>(got[i]), want) << "byte " << i;
   }
+}
+
+/// More than a device may have places for on the way.
+TEST_P(DeviceSuite, ManySmallCopiesMayBeUnderWay) {
+  constexpr std::int64_t kCopies = 40;
+  constexpr std::int64_t kBytes = 64;
+  std::vector<std::byte> source;
+  for (int i = 0; i < kCopies; ++i) source.insert(source.end(), kBytes, static_cast<std::byte>(i));
+  const Buffer buffer = device_->allocate(kCopies * kBytes, MemoryUse::device);
+  for (std::int64_t i = 0; i < kCopies; ++i)
+    device_->copy(device_->compute_stream(), buffer.data() + i * kBytes, &source[at(i * kBytes)], kBytes);
+  EXPECT_EQ(download<std::byte>(buffer), source);
 }
 
 TEST_P(DeviceSuite, AWaitOrdersTwoStreams) {

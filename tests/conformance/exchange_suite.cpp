@@ -98,6 +98,19 @@ TEST_P(ExchangeSuite, TakesItsPlaceInTheOrderOfStreams) {
   }
 }
 
+TEST_P(ExchangeSuite, CountsWhatItHasDone) {
+  const std::int64_t before = exchange_->progress().started;
+  const Traffic traffic(*device_, uniform_traffic(ranks_, 10), rank_, 64);
+  for (int i = 1; i <= 3; ++i) {
+    exchange_->all_to_all(device_->comm_stream(), traffic.args());
+    device_->synchronize();
+    const Progress progress = exchange_->progress();
+    EXPECT_EQ(progress.started, before + i);
+    EXPECT_EQ(progress.finished, before + i);
+    EXPECT_TRUE(progress.open.empty());
+  }
+}
+
 TEST_P(ExchangeSuite, CountsComeFromEveryRank) {
   constexpr int kPerPeer = 3;
   std::vector<std::int32_t> send;

@@ -1,5 +1,10 @@
+#include <string>
+#include <vector>
+
+#include "core/error.hpp"
 #include "device/cuda_device.hpp"
 #include "exchange/cuda_exchanges.hpp"
+#include "nccl/communicator.hpp"
 #include "tests/conformance/exchange_suite.hpp"
 #include "tests/emulated/one_gpu_a_rank.hpp"
 
@@ -15,6 +20,80 @@ INSTANTIATE_TEST_SUITE_P(CudaMpi, ExchangeSuite,
                                                            return make_staged_exchange(communicator, {});
                                                          }}),
                          name_of);
+
+TEST(CudaExchanges, RefuseAnotherDevicesStream) {
+  const mpi::Communicator world = mpi::Communicator::world();
+  const auto cpu = device::make_cpu_device(1);
+  const auto nccl = make_nccl_on_own_gpu(world);
+  const auto staged = make_staged_exchange(world, {});
+  const std::vector<std::int64_t> none(static_cast<std::size_t>(world.size()));
+  const AllToAll nothing{nullptr, nullptr, none, none, none, none, 16};
+  EXPECT_THROW(nccl->all_to_all(cpu->comm_stream(), nothing), core::Error);
+  EXPECT_THROW(staged->all_to_all(cpu->comm_stream(), nothing), core::Error);
+  EXPECT_THROW(static_cast<void>(allocate_registered(*staged, 16)), core::Error);
+}
+
+/// The other rank joins NCCL's communicator as the exchange does, and then never comes to connect.
+TEST(NcclExchange, IsNotMadeBeforeItIsConnected) {
+  const mpi::Communicator world = mpi::Communicator::world();
+  if (world.size() != 2) GTEST_SKIP() << "takes one rank that connects and one that does not come";
+  const auto device = make_device_for_nccl();
+  if (world.rank() == 0) {
+    EXPECT_THROW(make_nccl_exchange(world, {0, 0.5}), core::Error);
+    return;
+  }
+  const mpi::Communicator counts = world.duplicate();
+  const mpi::Communicator absentees = world.duplicate();
+  std::string bytes(sizeof(ncclUniqueId), '\0');
+  world.broadcast(bytes, 0);
+  ncclUniqueId id;
+  bytes.copy(id.internal, sizeof(id));
+  const nccl::Communicator communicator(id, 2, 1, {0, 0.5});
+}
+
+/// The last rank never comes: the others' wait must end, and name it.
+TEST(NcclExchange, ARankThatIsMissingEndsTheWait) {
+  const mpi::Communicator world = mpi::Communicator::world();
+  if (world.size() != 2) GTEST_SKIP() << "takes one rank that waits and one that does not come";
+  const auto device = make_device_for_nccl();
+  const auto exchange = make_nccl_exchange(world, {0, 0.5});
+  const device::Buffer rows = device->allocate(64, device::MemoryUse::exchange);
+  const std::vector<std::int64_t> one{1, 1};
+  const std::vector<std::int64_t> offsets{0, 1};
+  if (world.rank() == 0) {
+    exchange->all_to_all(device->comm_stream(), {rows.data(), rows.data() + 32, one, offsets, one, offsets, 16});
+    EXPECT_LT(exchange->progress().finished, exchange->progress().started);
+    try {
+      device->synchronize();
+      FAIL() << "ended without its peer";
+    } catch (const core::Error& error) {
+      EXPECT_EQ(error.code(), core::ExitCode::timeout);
+      EXPECT_NE(std::string(error.what()).find("reaching it: 1"), std::string::npos) << error.what();
+    }
+  }
+}
+
+/// Each rank receives a row less than its neighbour sends: MPI tells the stream's host function, which cannot throw.
+TEST(StagedExchange, AnErrorUnderWayEndsTheWait) {
+  const mpi::Communicator world = mpi::Communicator::world();
+  if (world.size() == 1) GTEST_SKIP() << "nothing travels";
+  const auto ranks = static_cast<std::size_t>(world.size());
+  const auto rank = static_cast<std::size_t>(world.rank());
+  const auto exchange = make_staged_exchange(world, {});
+  const auto device = device::make_cuda_device({});
+  const device::Buffer send = device->allocate(64, device::MemoryUse::exchange);
+  const device::Buffer recv = device->allocate(64, device::MemoryUse::exchange);
+  device->fill(device->comm_stream(), send.data(), 1, 64);
+  const std::vector<std::int64_t> offsets(ranks);
+  std::vector<std::int64_t> sent(ranks);
+  std::vector<std::int64_t> received(ranks);
+  sent[(rank + 1) % ranks] = 2;
+  received[(rank + ranks - 1) % ranks] = 1;
+  // The second finds the job at its end, and does nothing.
+  for (int i = 0; i < 2; ++i)
+    exchange->all_to_all(device->comm_stream(), {send.data(), recv.data(), sent, offsets, received, offsets, 16});
+  EXPECT_THROW(device->synchronize(), core::Error);
+}
 
 }  // namespace
 }  // namespace ep::exchange

@@ -102,6 +102,8 @@ class Faults(unittest.TestCase):
         for count in (1, 40):
             self.assert_ends(3, "NCCL", 3, 0, EP_EMU_FAIL_NCCL=count)
         self.assert_ends(3, "NCCL", 4, 3, EP_EMU_FAIL_NCCL_ASYNC=30)
+        # With no call under way, and so noticed by whoever waits for the rows.
+        self.assert_ends(3, "NCCL: remote process", 4, 3, EP_EMU_FAIL_NCCL_ASYNC=1, EP_EMU_IN_PROGRESS=0)
 
     def test_a_rank_that_never_arrives(self):
         done = run(["--device", "cuda", "--timeout", "10"], 3, EP_EMU_FAULT_RANK=1, EP_EMU_ABSENT=30)
@@ -147,6 +149,18 @@ class Graphs(unittest.TestCase):
         cluster = os.path.join(os.path.dirname(__file__), "../../data/clusters/a100.json")  # instead of calibrating
         self.ends(4, "ranks that have not", self.GRAPH + ["--timeout", "6", "--cluster", cluster], EP_EMU_ABSENT=6,
                   EP_EMU_FAULT_RANK=1)
+
+
+class NoGpu(unittest.TestCase):
+    def test_says_why(self):
+        for devices, reason in ((0, "no CUDA-capable device"), (-1, "driver")):
+            with self.subTest(devices=devices):
+                done = run(["--device", "cuda"], 2, EP_EMU_DEVICES=devices)
+                self.assertEqual(done.returncode, 5, done.stderr)
+                self.assertIn(reason, done.stderr)
+        done = run(["--device", "auto"], 1, EP_EMU_DEVICES=0)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("--device auto takes the cpu", done.stderr)
 
 
 class Tuning(unittest.TestCase):

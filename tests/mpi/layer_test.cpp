@@ -26,6 +26,7 @@ class GarblingExchange : public exchange::Exchange {
     inner_.exchange_counts(send, recv);
   }
   void all_to_all(device::Stream& comm, const exchange::AllToAll& args) override {
+    EXPECT_EQ(&comm, &device_.comm_stream());
     inner_.all_to_all(comm, args);
     if (spared_-- > 0) return;
     for (std::size_t peer = 0; peer < args.recv_rows.size(); ++peer) {

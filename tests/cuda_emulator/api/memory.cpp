@@ -100,10 +100,14 @@ cudaError_t cudaMallocHost(void** pointer, std::size_t bytes) {
   return cudaHostAlloc(pointer, bytes, cudaHostAllocDefault);
 }
 
+/// Does not wait: CUDA promises that for device memory only. What is enqueued and uses the memory will fault.
 cudaError_t cudaFreeHost(void* pointer) {
   const Guard guard;
-  return release(
+  if (pointer == nullptr) return cudaSuccess;
+  if (const cudaError_t error = refuse_during_capture(); error != cudaSuccess) return remember(error);
+  Memory::get().release(
       pointer, [](MemoryKind kind) { return kind == MemoryKind::pinned; }, "cudaFreeHost");
+  return cudaSuccess;
 }
 
 cudaError_t cudaHostGetDevicePointer(void** device, void* host, unsigned) {

@@ -56,6 +56,22 @@ TEST(Memory, is_not_used_after_it_was_freed) {
   EXPECT_REPORT(use_freed(), "use-after-free");
 }
 
+TEST(Memory, of_the_host_is_freed_without_waiting_for_the_copies_from_it) {
+  const auto copy_and_free = [](bool wait) {
+    config().streams = StreamOrder::lazy;
+    cudaStream_t stream = new_stream();
+    int* from = pinned_array<int>(10);
+    int* to = device_array<int>(10);
+    std::fill_n(from, 10, 1);
+    cudaMemcpyAsync(to, from, 40, cudaMemcpyHostToDevice, stream);
+    if (wait) cudaStreamSynchronize(stream);
+    cudaFreeHost(from);
+    cudaStreamSynchronize(stream);
+  };
+  EXPECT_REPORT(copy_and_free(false), "use-after-free");
+  EXPECT_CLEAN(copy_and_free(true));
+}
+
 TEST(Memory, is_freed_once_and_by_its_own_allocator) {
   const auto free_twice = [] {
     int* data = device_array<int>(10);
