@@ -9,6 +9,7 @@
 #include "core/error.hpp"
 #include "schedule/strategy.hpp"
 #include "schedule/timeline.hpp"
+#include "tests/unit/order.hpp"
 #include "tests/unit/traffic.hpp"
 
 namespace ep::schedule {
@@ -66,45 +67,26 @@ TEST_P(EveryStrategy, SharedExpertCoversAllTokensOnce) {
   EXPECT_EQ(rows[1], 6 * strategy.chunks);
 }
 
-/// In a schedule without redundant waits, leaving out any one of them is a race.
+/// No wait is redundant: leaving out any one of them is a race, or undoes the order of a sequential schedule.
 TEST_P(EveryStrategy, DroppingAnyWaitIsDetected) {
-  if (GetParam() == "sequential") GTEST_SKIP() << "it waits for order too: see below";
   const Schedule original = built(GetParam(), 4);
   int dropped = 0;
   for (std::size_t op = 0; op < original.ops.size(); ++op) {
     for (std::size_t wait = 0; wait < original.ops[op].waits.size(); ++wait, ++dropped) {
       Schedule broken = original;
       broken.ops[op].waits.erase(broken.ops[op].waits.begin() + static_cast<std::ptrdiff_t>(wait));
-      EXPECT_FALSE(find_races(broken).empty()) << broken.ops[op].name << " no longer waits";
-      EXPECT_THROW(validate(broken), core::Error);
+      EXPECT_TRUE(test::shows(broken)) << broken.ops[op].name << " no longer waits";
+      if (!find_races(broken).empty()) {
+        EXPECT_THROW(validate(broken), core::Error);
+      }
     }
   }
   EXPECT_GE(dropped, 5);  // counts, dispatch, regroup, combine, reduce
 }
 
-/// A sequential schedule waits for more than data: what may be left out without a race is order alone.
-TEST(Schedule, DroppingAWaitOfSequentialIsDetectedOrOnlyOrders) {
-  const Schedule original = built("sequential", 4);
-  int detected = 0;
-  for (std::size_t op = 0; op < original.ops.size(); ++op) {
-    for (std::size_t wait = 0; wait < original.ops[op].waits.size(); ++wait) {
-      Schedule broken = original;
-      broken.ops[op].waits.erase(broken.ops[op].waits.begin() + static_cast<std::ptrdiff_t>(wait));
-      detected += find_races(broken).empty() ? 0 : 1;
-    }
-  }
-  EXPECT_GE(detected, 5);
-}
-
 TEST(Schedule, SequentialRunsNothingBesideAnything) {
-  const Schedule schedule = built("sequential", 2);
-  for (std::size_t op = 1; op < schedule.ops.size(); ++op) {
-    const bool same_lane = schedule.ops[op].lane == schedule.ops[op - 1].lane;
-    const bool after_host = schedule.ops[op - 1].lane == Lane::host;
-    const auto& waits = schedule.ops[op].waits;
-    const bool waits_for_it = std::find(waits.begin(), waits.end(), static_cast<int>(op) - 1) != waits.end();
-    EXPECT_TRUE(same_lane || after_host || waits_for_it) << schedule.ops[op].name;
-  }
+  EXPECT_TRUE(test::one_at_a_time(built("sequential", 2)));
+  EXPECT_FALSE(test::one_at_a_time(built("overlapped", 2)));
 }
 
 TEST(Schedule, ChunksArePipelined) {
