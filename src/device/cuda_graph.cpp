@@ -1,6 +1,7 @@
 #include "device/cuda_graph.hpp"
 
 #include <cstring>
+#include <exception>
 #include <string>
 
 #include "cuda/error.hpp"
@@ -67,6 +68,13 @@ CudaGraph::CudaGraph(CudaStream& compute, CudaStream& comm, const std::function<
     throw;
   }
   end_capture(compute.get());
+}
+
+/// A replay may be under way when an error ends the job, and wait for a rank that never comes: it is not waited for, and
+/// keeps what it reads.
+CudaGraph::~CudaGraph() {
+  if (std::uncaught_exceptions() == 0) return;
+  for (cuda::UniquePinnedMemory& memory : copied_) static_cast<void>(memory.release());
 }
 
 void CudaGraph::end_capture(cudaStream_t stream) {

@@ -17,6 +17,10 @@ class CudaGraph final : public Graph {
   /// Captures what `enqueue` puts on the streams. Throws Error (unsupported), with CUDA's reason, when that is refused;
   /// otherwise what `enqueue` throws. @pre both streams are idle
   CudaGraph(CudaStream& compute, CudaStream& comm, const std::function<void()>& enqueue);
+  /// @pre no replay is under way, unless an exception ends the job
+  ~CudaGraph() override;
+  CudaGraph(const CudaGraph&) = delete;
+  CudaGraph& operator=(const CudaGraph&) = delete;
 
   /// Enqueues it behind what both streams hold; what either gets next runs after it.
   void replay(CudaStream& compute, CudaStream& comm) const;

@@ -176,7 +176,7 @@ double uncovered_us(const Row& row) {
 
 /// What the steps leave unexplained, when it is enough to be asked about.
 std::string waiting_line(const Row& row, const Style& style) {
-  constexpr double kWorthSaying = 0.1;
+  constexpr double kWorthSaying = 0.05;
   const double waiting_us = uncovered_us(row);
   if (waiting_us < kWorthSaying * row.median_us) return "";
   return labelled("waiting", fmt::format("{} ({:.1f}%) of the iteration lies between the steps: ranks waiting for one "
