@@ -36,7 +36,7 @@ TEST_F(CudaRefusals, TypesThatKernelsDoNotTake) {
   constexpr DType kByte = DType::e4m3;
   const std::vector<std::int64_t> one_row{1};
   EXPECT_TRUE(
-      refused(kernels::RegroupArgs{nullptr, nullptr, nullptr, 1, 1, 16, kByte, DType::f32, {}, nullptr}, "fp8"));
+      refused(kernels::RegroupArgs{nullptr, nullptr, nullptr, 1, 1, 16, DType::f32, kByte, {}, nullptr}, "fp8"));
   EXPECT_TRUE(refused(kernels::SwigluArgs{nullptr, nullptr, 1, 16, kByte}, "fp8"));
   EXPECT_TRUE(refused(kernels::SwigluGradArgs{nullptr, nullptr, nullptr, 1, 16, kByte}, "fp8"));
   EXPECT_TRUE(

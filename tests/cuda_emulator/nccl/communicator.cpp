@@ -166,6 +166,8 @@ ncclResult_t ncclCommSplit(ncclComm_t comm, int color, int key, ncclComm_t* part
       *part = new_communicator(blocking);
       // Parts of one split share a number: they share no rank either.
       adopt(**part, result->serial, members_of_color(*result, color));
+      const auto connected = [] { return true; };
+      begin(*part, connected, "ncclCommSplit");  // in progress on its own account, whatever `comm` says
     }
     Bootstrap::get().forget(meeting);
     return true;

@@ -133,6 +133,7 @@ TEST_P(Nccl, splits) {
   EXPECT_EQ(result == ncclInProgress ? settle(comm) : result, ncclSuccess);
   EXPECT_EQ(part == nullptr, world_rank() == 0);
   if (part != nullptr) {
+    EXPECT_EQ(settle(part), ncclSuccess);  // of its own
     int count = 0;
     int rank = -1;
     ncclCommCount(part, &count);
