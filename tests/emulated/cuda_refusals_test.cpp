@@ -37,6 +37,7 @@ TEST_F(CudaRefusals, TypesThatKernelsDoNotTake) {
   const std::vector<std::int64_t> one_row{1};
   EXPECT_TRUE(
       refused(kernels::RegroupArgs{nullptr, nullptr, nullptr, 1, 1, 16, DType::f32, kByte, {}, nullptr}, "fp8"));
+  EXPECT_TRUE(refused(kernels::QuantiseArgs{nullptr, nullptr, 1, 16, kByte}, "fp8 already"));
   EXPECT_TRUE(refused(kernels::SwigluArgs{nullptr, nullptr, 1, 16, kByte}, "fp8"));
   EXPECT_TRUE(refused(kernels::SwigluGradArgs{nullptr, nullptr, nullptr, 1, 16, kByte}, "fp8"));
   EXPECT_TRUE(
@@ -50,6 +51,7 @@ TEST_F(CudaRefusals, TypesThatKernelsDoNotTake) {
 TEST_F(CudaRefusals, ShapesBeyondAKernel) {
   EXPECT_TRUE(refused(kernels::BucketArgs{nullptr, nullptr, 1, 1, 1025, 1025, nullptr, nullptr, nullptr}, "1024"));
   EXPECT_TRUE(refused(kernels::PackArgs{nullptr, nullptr, 1, 1, 24, nullptr, {}, nullptr}, "multiple of 16"));
+  EXPECT_TRUE(refused(kernels::QuantiseArgs{nullptr, nullptr, 1, 24, DType::f32}, "multiple of 16"));
   EXPECT_TRUE(refused(kernels::SwigluArgs{nullptr, nullptr, std::int64_t{1} << 31, 16, DType::f32}, "too many rows"));
   constexpr std::int64_t kMany = std::int64_t{1} << 35;
   EXPECT_TRUE(refused(kernels::GateGradArgs{nullptr, nullptr, nullptr, nullptr, kMany, 1, 16, DType::f32, DType::f32},
