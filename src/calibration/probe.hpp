@@ -21,8 +21,8 @@ class ExchangeProbe {
   /// @pre collective
   double time_us(const core::Matrix<std::int64_t>& bytes, int repeats);
 
-  /// [ranks] The same to every rank's own end, from the latest start of the rank and those it sends to or receives from;
-  /// each a median of its own. @pre collective
+  /// [ranks] The same to every rank's own end, from the latest start of the rank and those it sends to or receives
+  /// from; each a median of its own. @pre collective
   std::vector<double> rank_times_us(const core::Matrix<std::int64_t>& bytes, int repeats);
 
  private:

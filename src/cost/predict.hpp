@@ -16,10 +16,10 @@ struct Prediction {
 };
 
 /// When everything happens on every rank, for operations that cost [ops] `costs`. An operation starts when its stream
-/// is free, its waits have ended and the host has issued it; an exchange ends as its Flows say, and where there are none
-/// it starts when its last rank has arrived; while compute and communication both work on a rank, each is slowed by
-/// `interference`, but not while an exchange waits for others. For each rank quadratic in
-/// operations at worst, of which there are tens.
+/// is free, its waits have ended and the host has issued it; an exchange ends as its Flows say, and where there are
+/// none it starts when its last rank has arrived; while compute and communication both work on a rank, each is slowed
+/// by `interference`, but not while an exchange waits for others. For each rank quadratic in operations at worst, of
+/// which there are tens.
 schedule::Timeline walk(const schedule::Schedule& schedule, const std::vector<OperationCost>& costs,
                         const Interference& interference);
 

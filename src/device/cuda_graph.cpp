@@ -70,8 +70,8 @@ CudaGraph::CudaGraph(CudaStream& compute, CudaStream& comm, const std::function<
   end_capture(compute.get());
 }
 
-/// A replay may be under way when an error ends the job, and wait for a rank that never comes: it is not waited for, and
-/// keeps what it reads.
+/// A replay may be under way when an error ends the job, and wait for a rank that never comes: it is not waited for,
+/// and keeps what it reads.
 CudaGraph::~CudaGraph() {
   if (std::uncaught_exceptions() == 0) return;
   for (cuda::UniquePinnedMemory& memory : copied_) static_cast<void>(memory.release());

@@ -103,8 +103,8 @@ class Device {
   /// Time an event was reached, in core::now_us() microseconds. @pre it was reached.
   [[nodiscard]] virtual double time_us(const Event& event) const = 0;
 
-  /// Time in which the compute stream's work was ready to run and no core was free for it, microseconds since the device
-  /// was made; none where that is not known. On the cpu: of the stream's own thread.
+  /// Time in which the compute stream's work was ready to run and no core was free for it, microseconds since the
+  /// device was made; none where that is not known. On the cpu: of the stream's own thread.
   [[nodiscard]] virtual std::optional<double> waited_for_core_us() const { return std::nullopt; }
 
   /// Calls `enqueue`, which waits for nothing, and makes a graph of what it puts on the streams instead of running it.

@@ -53,7 +53,7 @@ struct Suspect {
   std::string resource;  // "compute" of a rank; "node egress", "node ingress"
   int index = 0;         // rank, or node for node resources
   std::string host;
-  double slowdown = 1;  // its time over its peers' for the same work
+  double slowdown = 1;                   // its time over its peers' for the same work
   std::optional<double> waited_share{};  // of a rank's compute: part of that time it was ready and had no core
 };
 

@@ -60,6 +60,19 @@ TEST_F(CudaRefusals, ShapesBeyondAKernel) {
                       "multiple of 4"));
 }
 
+/// What is refused while a graph is captured is refused as ever, and the device goes on.
+TEST_F(CudaRefusals, WorkOfAGraph) {
+  const kernels::SwigluArgs args{nullptr, nullptr, 1, 16, DType::e4m3};
+  try {
+    device_->capture([&] { device_->launch(device_->compute_stream(), args); });
+    ADD_FAILURE() << "it was captured";
+  } catch (const core::Error& error) {
+    EXPECT_NE(std::string(error.what()).find("fp8"), std::string::npos) << error.what();
+  }
+  EXPECT_TRUE(refused(args, "fp8"));
+  device_->synchronize();
+}
+
 TEST_F(CudaRefusals, GemmsThatCublasDoesNotTake) {
   const std::vector<std::int64_t> rows{1};
   const std::vector<std::int64_t> too_many{std::int64_t{1} << 31};

@@ -36,15 +36,19 @@ double last(const std::vector<double>& times) {
 
 TEST(Flows, ARankIsThroughWhenItsLastMessageIs) {
   // Rank 0 serves both messages at half speed until the short one is through, at 8; the long one ends at 4 + 10.
-  EXPECT_EQ(ends(messages(3, {{0, 1, 4}, {0, 2, 10}}), plain_machine(3, 3), {0, 0, 0}), (std::vector<double>{14, 8, 14}));
+  EXPECT_EQ(ends(messages(3, {{0, 1, 4}, {0, 2, 10}}), plain_machine(3, 3), {0, 0, 0}),
+            (std::vector<double>{14, 8, 14}));
 }
 
 TEST(Flows, AMessageWaitsForBothItsRanks) {
   // To rank 2 from 0 on and from 4 on: 4 us alone, then halves, until the second is through at 4 + 2 * 2.
-  EXPECT_EQ(ends(messages(3, {{0, 2, 10}, {1, 2, 2}}), plain_machine(3, 3), {0, 4, 0}), (std::vector<double>{12, 8, 12}));
-  EXPECT_EQ(ends(messages(3, {{0, 2, 10}, {1, 2, 2}}), plain_machine(3, 3), {0, 0, 5}), (std::vector<double>{17, 9, 17}));
+  EXPECT_EQ(ends(messages(3, {{0, 2, 10}, {1, 2, 2}}), plain_machine(3, 3), {0, 4, 0}),
+            (std::vector<double>{12, 8, 12}));
+  EXPECT_EQ(ends(messages(3, {{0, 2, 10}, {1, 2, 2}}), plain_machine(3, 3), {0, 0, 5}),
+            (std::vector<double>{17, 9, 17}));
   // The second comes when the first is through.
-  EXPECT_EQ(ends(messages(3, {{0, 2, 10}, {1, 2, 2}}), plain_machine(3, 3), {0, 50, 0}), (std::vector<double>{10, 52, 52}));
+  EXPECT_EQ(ends(messages(3, {{0, 2, 10}, {1, 2, 2}}), plain_machine(3, 3), {0, 50, 0}),
+            (std::vector<double>{10, 52, 52}));
 }
 
 TEST(Flows, RanksWithoutMessagesAreThroughAtOnce) {

@@ -59,7 +59,8 @@ TEST(MergeLaunches, BottleneckAndTimelineAreOfTheTypicalLaunch) {
 TEST(MergeLaunches, ASuspectNeedsMostOfTheLaunches) {
   auto launches = three_launches();
   for (Report& launch : launches) launch.rows[0].suspects.clear();
-  for (const std::size_t i : {0UL, 2UL}) launches[i].rows[0].suspects = {{"compute", 1, "alpha", i == 0 ? 1.5 : 1.7, i == 0 ? 0.2 : 0.4}};
+  for (const std::size_t i : {0UL, 2UL})
+    launches[i].rows[0].suspects = {{"compute", 1, "alpha", i == 0 ? 1.5 : 1.7, i == 0 ? 0.2 : 0.4}};
   launches[1].rows[0].suspects = {{"compute", 0, "alpha", 9}};
   const Row row = merge_launches(launches).rows[0];
   ASSERT_EQ(row.suspects.size(), 1U);
