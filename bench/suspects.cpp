@@ -12,7 +12,7 @@ namespace {
 
 // Alone, a rank's time has to be far off: cores of a quiet virtual machine were seen to differ by up to 1.6 for seconds
 // on end (docs/accuracy.md). One whose work waited for a core where its peers' did not was disturbed for certain.
-constexpr double kSlowCompute = 1.35;
+constexpr double kSlowUnexplained = 1.35;  // where waiting is not known
 constexpr double kSlowWithCore = 2;
 constexpr double kSlowWithoutCore = 1.2;
 constexpr double kLackedCore = 0.2;  // of its compute time
@@ -73,9 +73,9 @@ std::vector<std::optional<double>> waited_shares(const Samples& samples, const s
 
 /// Median of what the other ranks have.
 template <class Value>
-double of_peers(std::size_t rank, std::size_t ranks, Value value) {
+double of_peers(const std::vector<std::size_t>& ranks, std::size_t rank, Value value) {
   std::vector<double> values;
-  for (std::size_t peer = 0; peer < ranks; ++peer) {
+  for (const std::size_t peer : ranks) {
     if (peer != rank) values.push_back(value(peer));
   }
   return core::median(std::move(values));
@@ -85,22 +85,25 @@ std::vector<measure::Suspect> slow_ranks(const RowContext& context, const schedu
                                          const Samples& samples, const cost::Prediction& prediction) {
   std::vector<measure::Suspect> suspects;
   const int ranks = context.job.topology.ranks();
-  if (ranks < 2) return suspects;
   const std::vector<Busy> busy = compute_us(samples, ranks);
   const std::vector<double> expected = expected_us(schedule, prediction, ranks);
   const std::vector<std::optional<double>> waited = waited_shares(samples, busy);
-  const auto count = static_cast<std::size_t>(ranks);
-  // Over what the model gives the rank's own tokens. Without any it has no share, and is never slow.
-  const auto share = [&](std::size_t rank, double us) { return expected[rank] > 0 ? us / expected[rank] : us; };
-  for (std::size_t rank = 0; rank < count; ++rank) {
-    const double slowdown = share(rank, busy[rank].median_us) /
-                            of_peers(rank, count, [&](std::size_t peer) { return share(peer, busy[peer].median_us); });
-    const double peers_high = of_peers(rank, count, [&](std::size_t peer) { return share(peer, busy[peer].high_us); });
-    const double peers_waited = of_peers(rank, count, [&](std::size_t peer) { return waited[peer].value_or(0); });
+  std::vector<std::size_t> working;  // the others are neither slow nor peers
+  for (std::size_t rank = 0; rank < expected.size(); ++rank) {
+    if (expected[rank] > 0) working.push_back(rank);
+  }
+  if (working.size() < 2) return suspects;
+  const auto peers = [&](std::size_t rank, double Busy::*us) {
+    return of_peers(working, rank, [&](std::size_t peer) { return busy[peer].*us / expected[peer]; });
+  };
+  for (const std::size_t rank : working) {
+    const double slowdown = busy[rank].median_us / expected[rank] / peers(rank, &Busy::median_us);
+    const double peers_waited = of_peers(working, rank, [&](std::size_t peer) { return waited[peer].value_or(0); });
     const bool lacked_core = waited[rank].value_or(0) > kLackedCore && peers_waited < kHadCore;
     // Slower all the time, not in some iterations: what disturbs a rank now and then is noise.
-    const bool always = share(rank, busy[rank].low_us) > peers_high;
-    if (lacked_core ? slowdown > kSlowWithoutCore : always && slowdown > (waited[rank] ? kSlowWithCore : kSlowCompute))
+    const bool always = busy[rank].low_us / expected[rank] > peers(rank, &Busy::high_us);
+    if (lacked_core ? slowdown > kSlowWithoutCore
+                    : always && slowdown > (waited[rank] ? kSlowWithCore : kSlowUnexplained))
       suspects.push_back({"compute", static_cast<int>(rank), context.hosts[rank], slowdown, waited[rank]});
   }
   return suspects;

@@ -23,7 +23,7 @@ std::optional<double> waited_for_core_us(pid_t thread) {
   std::ifstream file(fmt::format("/proc/self/task/{}/schedstat", thread));
   double ran_ns = 0;
   double waited_ns = 0;
-  if (!(file >> ran_ns >> waited_ns)) return std::nullopt;
+  if (!(file >> ran_ns >> waited_ns) || ran_ns == 0) return std::nullopt;  // kernels that do not count say 0
   return waited_ns * 1e-3;
 }
 

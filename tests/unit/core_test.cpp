@@ -46,11 +46,15 @@ TEST(WaitedForCore, GrowsWhereThreadsShareACore) {
   };
   std::thread a(compute, true);
   std::thread b(compute, false);
-  while (first == 0 || waited_for_core_us(first).value() < 5e3)
+  double waited_us = 0;
+  for (int ms = 0; ms < 20000 && waited_us < 5e3; ++ms) {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    if (first != 0) waited_us = waited_for_core_us(first).value_or(0);
+  }
   stop = true;
   a.join();
   b.join();
+  EXPECT_GE(waited_us, 5e3);
   EXPECT_FALSE(waited_for_core_us(first));  // gone
 }
 
