@@ -82,6 +82,12 @@ class Results(Folder):
         self.assertEqual(moved["backward"], moved["forward"])
         self.assertEqual(moved["step"], 2 * moved["forward"])
 
+    def test_a_rank_without_work_is_not_suspected(self):
+        routing = self.write("one.jsonl", "[0, 1]\n")  # rank 1 has neither tokens nor rows for its experts
+        arguments = ["--routing", routing, "--strategy", "sequential"]
+        row = self.report(SMALL[2:] + arguments)["rows"][0]
+        self.assertEqual((row["status"], row["suspects"]), ("ok", []))
+
     def test_bytes_equal_an_independent_count(self):
         tokens = [[(3 * t + 5 * k) % 7 for k in range(2)] for t in range(61)]
         tokens[4] = [2, -1]
