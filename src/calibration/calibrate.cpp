@@ -22,7 +22,7 @@ cost::Machine calibrate(device::Device& device, exchange::Exchange& exchange, co
   if (communicator.size() > 1) {
     calibrate_links(device, exchange, communicator, map, input, machine);
   }
-  LayerRuns runs(device, exchange, communicator, map, input, machine);
+  LayerRuns runs(device, exchange, communicator, map, input);
   // Two sizes at least, or nothing tells a fixed cost from one that grows; the whole size when it fits.
   const std::int64_t least = input.placement.ranks();  // a token a rank
   runs.run(std::max(least, input.tokens / 16), 0.1 * input.budget_us);

@@ -32,6 +32,20 @@ cost::Line fit_line(std::span<const Sample> samples) {
   return {0, core::median(std::move(gbs))};
 }
 
+cost::Line link_line(std::span<const Sample> one, int peers, double fan_out_us) {
+  const Sample& least = one.front();
+  const Sample& most = one.back();
+  const Sample& next = one[one.size() - 2];
+  cost::Line line;
+  line.gbs = most.us > next.us ? 1e-3 * (most.bytes - next.bytes) / (most.us - next.us) : 1e-3 * most.bytes / most.us;
+  const double fixed_us = std::max(0.0, least.us - line.transfer_us(least.bytes));
+  const double further_us =
+      peers > 1 ? (fan_out_us - least.us) / (peers - 1) - line.transfer_us(least.bytes) : fixed_us;
+  line.latency_us = std::clamp(further_us, 0.0, fixed_us);
+  line.start_us = fixed_us - line.latency_us;
+  return line;
+}
+
 std::vector<cost::GemmCurve::Point> tidy(std::vector<cost::GemmCurve::Point> points) {
   std::sort(points.begin(), points.end(), [](const auto& a, const auto& b) { return a.rows < b.rows; });
   std::vector<cost::GemmCurve::Point> result;

@@ -62,6 +62,10 @@ double LayerRuns::run(std::int64_t tokens, double budget_us) {
     executor.prepare(schedule);
     communicator_.barrier();
     durations.add(layer::gather(communicator_, clock_, executor.run(schedule, layer::Phase::whole)));
+    // As between the iterations that will be measured: the next one's first kernel finds its thread asleep, its caches
+    // used by others.
+    communicator_.barrier();
+    executor.run(schedule, layer::Phase::comm_alone);
   }
   const std::vector<double> alone = durations.medians();
   for (const schedule::Operation& op : schedule.ops) record(op, alone[static_cast<std::size_t>(op.id)]);
@@ -77,35 +81,20 @@ void LayerRuns::record(const schedule::Operation& op, double us) {
     memory_[work.kernel].push_back({static_cast<double>(bytes), us});
   }
   for (const schedule::GemmWork& work : op.work.gemm) record_gemm(work, us);
+  if (input_.topology.nodes > 1) return;  // their links are probed
   for (const schedule::ExchangeWork& work : op.work.exchange) record_exchange(work, us);
 }
 
-/// All ranks at once load the nodes most: the busiest node's bytes within it, or through its link as a typical link
-/// would take them, against the time. The buffers are as the layer leaves them, which is colder than a loop over the
-/// same exchange would have them.
+/// All ranks at once load the node most: its bytes against the time. The buffers are as the layer leaves them, which is
+/// colder than a loop over the same exchange would have them.
 void LayerRuns::record_exchange(const schedule::ExchangeWork& work, double us) {
-  const placement::Topology& topology = input_.topology;
-  std::vector<double> within(static_cast<std::size_t>(topology.nodes));
-  std::vector<double> leaving(within.size());
-  std::vector<double> entering(within.size());
-  for (int source = 0; source < topology.ranks(); ++source) {
-    const int from = topology.node_of_rank[static_cast<std::size_t>(source)];
-    for (int destination = 0; destination < topology.ranks(); ++destination) {
-      if (source == destination) continue;
-      const int to = topology.node_of_rank[static_cast<std::size_t>(destination)];
-      const auto bytes = static_cast<double>((*work.rows)(source, destination) * work.row_bytes);
-      if (from == to) {
-        within[static_cast<std::size_t>(from)] += bytes;
-      } else {
-        leaving[static_cast<std::size_t>(from)] += bytes / links_.scale_of(from).egress;
-        entering[static_cast<std::size_t>(to)] += bytes / links_.scale_of(to).ingress;
-      }
-    }
+  const int ranks = input_.topology.ranks();
+  std::int64_t rows = 0;
+  for (int source = 0; source < ranks; ++source) {
+    for (int destination = 0; destination < ranks; ++destination)
+      rows += source == destination ? 0 : (*work.rows)(source, destination);
   }
-  const auto busiest = [](const std::vector<double>& bytes) { return *std::max_element(bytes.begin(), bytes.end()); };
-  const double through_link = std::max(busiest(leaving), busiest(entering));
-  // Where traffic leaves the nodes, what stays within them does not decide the time; calibrate probes that by itself.
-  (through_link > 0 ? node_nic_ : node_memory_).push_back({std::max(through_link, busiest(within)), us});
+  node_memory_.push_back({static_cast<double>(rows * work.row_bytes), us});
 }
 
 /// Uniform routing gives every expert about the same rows, so one GEMM takes its share of the slowest rank's time.
@@ -181,7 +170,6 @@ void LayerRuns::finish(cost::Machine& machine) const {
     machine.gemm.push_back({n, k, tidy(points), weight_grad});
   }
   if (!node_memory_.empty()) machine.node_memory = fit_line(node_memory_);
-  if (!node_nic_.empty()) machine.node_nic = fit_line(node_nic_);
   machine.counts_us = counts_us_;
   machine.interference = interference_;
 }

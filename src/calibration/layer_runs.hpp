@@ -10,18 +10,13 @@
 
 namespace ep::calibration {
 
-/// Runs of the layer on uniform routings, from which the constants of compute and of all-at-once exchanges are read.
+/// Runs of the layer on uniform routings, from which the constants of compute and of exchanges within a node are read.
 /// Every time is that of schedule::op_times, as in the rows that will be held against it; medians over repeats.
 class LayerRuns {
  public:
   LayerRuns(device::Device& device, exchange::Exchange& exchange, const mpi::Communicator& communicator,
-            const mpi::ClockMap& clock, const CalibrationInput& input, const cost::Machine& links)
-      : device_(device),
-        exchange_(exchange),
-        communicator_(communicator),
-        clock_(clock),
-        input_(input),
-        links_(links) {}
+            const mpi::ClockMap& clock, const CalibrationInput& input)
+      : device_(device), exchange_(exchange), communicator_(communicator), clock_(clock), input_(input) {}
 
   /// Repeats up to five times, fewer where `budget_us` does not hold them, at least once.
   /// @return how long the iterations took, which grows with the tokens; setting up does not. @pre collective
@@ -44,10 +39,8 @@ class LayerRuns {
   const mpi::Communicator& communicator_;
   const mpi::ClockMap& clock_;
   const CalibrationInput& input_;
-  const cost::Machine& links_;  // calibrated before
   std::map<schedule::OpKind, std::vector<Sample>> memory_;
   std::vector<Sample> node_memory_;
-  std::vector<Sample> node_nic_;
   std::map<std::tuple<std::int64_t, std::int64_t, bool>, std::vector<cost::GemmCurve::Point>>
       gemm_;  // n, k, of weights
   double counts_us_ = 0;

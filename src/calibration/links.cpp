@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <iterator>
 #include <optional>
 #include <utility>
@@ -14,11 +15,30 @@ namespace ep::calibration {
 
 namespace {
 
-constexpr std::int64_t kProbeBytes[] = {64 << 10, 512 << 10, 4 << 20};
+using Traffic = core::Matrix<std::int64_t>;
 
-/// Short times are the noisier ones, and the cheaper to repeat.
-int repeats_of(std::int64_t bytes) {
-  return bytes <= kProbeBytes[0] ? 15 : bytes <= kProbeBytes[1] ? 7 : 3;
+/// What a rank sends: nearly all latency at first, at last longer than what a link lets pass in a burst.
+constexpr std::int64_t kProbeBytes[] = {4 << 10, 64 << 10, 512 << 10, 2 << 20};
+constexpr double kRepeats = 15;
+
+/// Times of one pattern of traffic for growing sizes, until one would take more than its share of the calibration's
+/// time. Short times are the noisier ones, and the cheaper to repeat.
+std::vector<Sample> sweep(ExchangeProbe& probe, const CalibrationInput& input,
+                          const std::function<Traffic(std::int64_t)>& traffic_of) {
+  constexpr std::size_t kLeastSizes = 3;
+  const double share_us = 0.2 * input.budget_us;
+  std::vector<Sample> samples;
+  for (const std::int64_t bytes : kProbeBytes) {
+    double repeats = kRepeats;
+    if (!samples.empty()) {
+      const double expected_us = samples.back().us * static_cast<double>(bytes) / samples.back().bytes;
+      repeats = std::min(repeats, share_us / expected_us - 1);  // one goes before
+    }
+    if (repeats < 1 && samples.size() >= kLeastSizes) break;
+    const int count = static_cast<int>(std::max(1.0, repeats));
+    samples.push_back({static_cast<double>(bytes), probe.time_us(traffic_of(bytes), count)});
+  }
+  return samples;
 }
 
 /// First pair of ranks on one node, or on two.
@@ -31,38 +51,82 @@ std::optional<std::pair<int, int>> find_pair(const placement::Topology& topology
   return std::nullopt;
 }
 
-/// One direction of one link, nothing else running. Smaller sizes first: what takes too long is not made larger.
+/// The ranks behind `rank`, on its node or on others; enough of them to load its links.
+std::vector<int> next_peers(const placement::Topology& topology, int rank, bool same_node) {
+  constexpr std::size_t kMostPeers = 16;
+  std::vector<int> peers;
+  for (int distance = 1; distance < topology.ranks() && peers.size() < kMostPeers; ++distance) {
+    const int peer = (rank + distance) % topology.ranks();
+    if (topology.same_node(rank, peer) == same_node) peers.push_back(peer);
+  }
+  return peers;
+}
+
+/// One direction of one link, nothing else running.
 cost::Line probe_link(ExchangeProbe& probe, const CalibrationInput& input, bool same_node) {
   const auto pair = find_pair(input.topology, same_node);
   if (!pair) return {0, 1};  // no such link: never used
-  std::vector<Sample> samples;
-  for (const std::int64_t bytes : kProbeBytes) {
-    core::Matrix<std::int64_t> traffic(input.topology.ranks(), input.topology.ranks());
+  const int ranks = input.topology.ranks();
+  const std::vector<Sample> samples = sweep(probe, input, [&](std::int64_t bytes) {
+    Traffic traffic(ranks, ranks);
     traffic(pair->first, pair->second) = bytes;
-    samples.push_back({static_cast<double>(bytes), probe.time_us(traffic, repeats_of(bytes))});
-    constexpr double kGrowth = 8;
-    if (samples.size() > 1 && samples.back().us * kGrowth * (repeats_of(bytes) + 1) > 0.25 * input.budget_us) break;
-  }
-  return fit_line(samples);
+    return traffic;
+  });
+  const std::vector<int> peers = next_peers(input.topology, pair->first, same_node);
+  Traffic fan_out(ranks, ranks);
+  for (const int to : peers) fan_out(pair->first, to) = kProbeBytes[0];
+  return link_line(samples, static_cast<int>(peers.size()), probe.time_us(fan_out, static_cast<int>(kRepeats)));
 }
 
-/// Every rank to every other one of its node, where exchanges of the layer would load the network too.
-cost::Line probe_node_memory(ExchangeProbe& probe, const placement::Topology& topology) {
-  std::vector<Sample> samples;
-  for (const std::int64_t rank_bytes : kProbeBytes) {
-    core::Matrix<std::int64_t> traffic(topology.ranks(), topology.ranks());
-    std::vector<std::int64_t> node_bytes(static_cast<std::size_t>(topology.nodes));
-    for (int source = 0; source < topology.ranks(); ++source) {
-      for (int destination = 0; destination < topology.ranks(); ++destination) {
-        if (source == destination || !topology.same_node(source, destination)) continue;
-        traffic(source, destination) = rank_bytes / topology.ranks();
-        node_bytes[static_cast<std::size_t>(topology.node_of_rank[static_cast<std::size_t>(source)])] +=
-            rank_bytes / topology.ranks();
-      }
+/// The most in one row or column.
+double most_of(const std::vector<double>& out, const std::vector<double>& in) {
+  return std::max(*std::max_element(out.begin(), out.end()), *std::max_element(in.begin(), in.end()));
+}
+
+/// Every rank to the next ones on its node or on others, all at once; the busiest sends or receives `rank_bytes`.
+Traffic everyone(const placement::Topology& topology, bool same_node, std::int64_t rank_bytes) {
+  Traffic traffic(topology.ranks(), topology.ranks());
+  std::vector<double> out(static_cast<std::size_t>(topology.ranks()));
+  std::vector<double> in(out.size());
+  for (int from = 0; from < topology.ranks(); ++from) {
+    for (const int to : next_peers(topology, from, same_node)) {
+      traffic(from, to) = 1;
+      ++out[static_cast<std::size_t>(from)];
+      ++in[static_cast<std::size_t>(to)];
     }
-    samples.push_back({static_cast<double>(*std::max_element(node_bytes.begin(), node_bytes.end())),
-                       probe.time_us(traffic, repeats_of(rank_bytes))});
   }
+  const auto bytes = static_cast<std::int64_t>(static_cast<double>(rank_bytes) / most_of(out, in));
+  for (int from = 0; from < topology.ranks(); ++from) {
+    for (int to = 0; to < topology.ranks(); ++to) traffic(from, to) *= bytes;
+  }
+  return traffic;
+}
+
+/// Bytes of the busiest node: within it, or through its link, as a typical link would take them.
+double busiest_node_bytes(const Traffic& traffic, const cost::Machine& machine, bool same_node) {
+  const placement::Topology& topology = machine.topology;
+  std::vector<double> out(static_cast<std::size_t>(topology.nodes));
+  std::vector<double> in(out.size());
+  for (int source = 0; source < topology.ranks(); ++source) {
+    for (int destination = 0; destination < topology.ranks(); ++destination) {
+      const int from = topology.node_of_rank[static_cast<std::size_t>(source)];
+      const int to = topology.node_of_rank[static_cast<std::size_t>(destination)];
+      const auto bytes = static_cast<double>(traffic(source, destination));
+      out[static_cast<std::size_t>(from)] += same_node ? bytes : bytes / machine.scale_of(from).egress;
+      in[static_cast<std::size_t>(to)] += same_node ? bytes : bytes / machine.scale_of(to).ingress;
+    }
+  }
+  return most_of(out, in);
+}
+
+/// What a node's ranks share, its memory or its links to others. @pre there is a pair of ranks that is, or is not, on
+/// the same node
+cost::Line probe_node(ExchangeProbe& probe, const CalibrationInput& input, const cost::Machine& machine,
+                      bool same_node) {
+  const auto traffic_of = [&](std::int64_t bytes) { return everyone(machine.topology, same_node, bytes); };
+  std::vector<Sample> samples = sweep(probe, input, traffic_of);
+  for (std::size_t i = 0; i < samples.size(); ++i)
+    samples[i].bytes = busiest_node_bytes(traffic_of(kProbeBytes[i]), machine, same_node);
   return fit_line(samples);
 }
 
@@ -84,7 +148,7 @@ core::Matrix<double> probe_node_pairs(ExchangeProbe& probe, const placement::Top
   const auto ranks = ranks_of_nodes(topology);
   for (int round = 0; round < std::min(exchange::rounds(topology.nodes), kMostRounds); ++round) {
     for (const bool upwards : {true, false}) {
-      core::Matrix<std::int64_t> traffic(topology.ranks(), topology.ranks());
+      Traffic traffic(topology.ranks(), topology.ranks());
       const auto receiver = [&](int node) {
         const int other = exchange::partner(node, round, topology.nodes);
         return other != node && (node < other) == upwards ? other : -1;
@@ -155,12 +219,14 @@ void calibrate_links(device::Device& device, exchange::Exchange& exchange, const
   machine.in_node = probe_link(probe, input, true);
   machine.between_nodes = probe_link(probe, input, false);
   if (topology.nodes == 1) return;
-  if (find_pair(topology, true)) machine.node_memory = probe_node_memory(probe, topology);
+  // Where traffic leaves the nodes, exchanges of the layer do not show what a node's memory could do.
+  if (find_pair(topology, true)) machine.node_memory = probe_node(probe, input, machine, true);
   // Long enough for a link to show its rate, behind whatever burst it lets pass.
   constexpr double kPairUs = 20e3;
   const auto bytes =
-      std::clamp(static_cast<std::int64_t>(machine.between_nodes.gbs * 1e3 * kPairUs), kProbeBytes[0], kMostBytes);
+      std::clamp(static_cast<std::int64_t>(machine.between_nodes.gbs * 1e3 * kPairUs), kProbeBytes[1], kMostBytes);
   machine.link_scale = link_scales(probe_node_pairs(probe, topology, bytes));
+  machine.node_nic = probe_node(probe, input, machine, false);
   // What was measured between one pair becomes what a typical pair would do.
   const auto [from, to] = *find_pair(topology, false);
   const auto node = [&](int rank) { return topology.node_of_rank[static_cast<std::size_t>(rank)]; };

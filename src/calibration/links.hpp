@@ -13,7 +13,8 @@ namespace ep::calibration {
 /// get the scale.
 std::vector<cost::LinkScale> link_scales(const core::Matrix<double>& pair_gbs);
 
-/// Measures in_node, between_nodes, node_memory (where there are several nodes) and link_scale of `machine`.
+/// Measures in_node, between_nodes and, where there are several nodes, node_memory, node_nic and link_scale of
+/// `machine`.
 /// @pre collective
 void calibrate_links(device::Device& device, exchange::Exchange& exchange, const mpi::Communicator& communicator,
                      const mpi::ClockMap& clock, const CalibrationInput& input, cost::Machine& machine);

@@ -16,13 +16,13 @@ class ExchangeProbe {
   ExchangeProbe(device::Device& device, exchange::Exchange& exchange, const mpi::Communicator& communicator,
                 const mpi::ClockMap& clock, std::int64_t max_bytes);
 
-  /// Median over `repeats` of the time from the latest start to the last end over ranks that send or receive anything,
-  /// after one unmeasured exchange. @param bytes [ranks, ranks] from row to column; the diagonal is ignored.
-  /// @pre collective
+  /// (Lower) median over `repeats` of the time from the last sender's start to the last receiver's end, after one
+  /// unmeasured exchange, or over one more where there are few. Every sender starts when those it sends to are there.
+  /// @param bytes [ranks, ranks] from row to column; the diagonal is ignored. @pre collective
   double time_us(const core::Matrix<std::int64_t>& bytes, int repeats);
 
-  /// [ranks] The same to every rank's own end, from the latest start of the rank and those it sends to or receives
-  /// from; each a median of its own. @pre collective
+  /// [ranks] The shortest of `repeats` to every rank's own end, from the last start of those that send to it; 0 where
+  /// none does. The shortest, since a link that cannot do it never does, and others' load passes. @pre collective
   std::vector<double> rank_times_us(const core::Matrix<std::int64_t>& bytes, int repeats);
 
  private:

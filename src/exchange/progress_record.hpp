@@ -20,11 +20,11 @@ class ProgressRecord {
       peers_[r].to_send.store(moves ? args.send_rows[r] * args.row_bytes : 0, kRelaxed);
       peers_[r].to_receive.store(moves ? args.recv_rows[r] * args.row_bytes : 0, kRelaxed);
     }
-    started_.fetch_add(1, kRelaxed);
+    add(started_, 1);
   }
-  void sent(int rank, std::int64_t bytes) { at(rank).to_send.fetch_sub(bytes, kRelaxed); }
-  void received(int rank, std::int64_t bytes) { at(rank).to_receive.fetch_sub(bytes, kRelaxed); }
-  void finish() { finished_.fetch_add(1, kRelaxed); }
+  void sent(int rank, std::int64_t bytes) { add(at(rank).to_send, -bytes); }
+  void received(int rank, std::int64_t bytes) { add(at(rank).to_receive, -bytes); }
+  void finish() { add(finished_, 1); }
 
   [[nodiscard]] Progress snapshot() const {
     Progress progress{started_.load(kRelaxed), finished_.load(kRelaxed), name_.load(kRelaxed), {}};
@@ -41,6 +41,10 @@ class ProgressRecord {
     std::atomic<std::int64_t> to_send{0};
     std::atomic<std::int64_t> to_receive{0};
   };
+  /// Only the stream's thread writes, so that no locked operation is needed.
+  static void add(std::atomic<std::int64_t>& counter, std::int64_t value) {
+    counter.store(counter.load(kRelaxed) + value, kRelaxed);
+  }
   Peer& at(int rank) { return peers_[static_cast<std::size_t>(rank)]; }
 
   static constexpr auto kRelaxed = std::memory_order_relaxed;  // nothing else is published through it

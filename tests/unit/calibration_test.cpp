@@ -44,6 +44,35 @@ TEST(FitLine, SamplesWithoutBytesSayNothing) {
   EXPECT_EQ(fit_line(std::vector<Sample>{{0, 3}}).gbs, 0);
 }
 
+/// 100 us once, 20 us for every message, 2 GB/s; the middle size takes two packets more.
+TEST(LinkLine, TellsOnceFromEveryMessageAndTakesTheRateOfTheLongest) {
+  const std::vector<Sample> samples{{4000, 122}, {64000, 192}, {512000, 376}, {2048000, 1144}};
+  const cost::Line line = link_line(samples, 4, 122 + 3 * 22);
+  EXPECT_NEAR(line.gbs, 2, 1e-9);
+  EXPECT_NEAR(line.latency_us, 20, 1e-9);
+  EXPECT_NEAR(line.start_us, 100, 1e-9);
+}
+
+TEST(LinkLine, OnePeerTellsNoDifference) {
+  const std::vector<Sample> samples{{4000, 12}, {64000, 42}};
+  const cost::Line line = link_line(samples, 1, 0);
+  EXPECT_NEAR(line.gbs, 2, 1e-9);
+  EXPECT_NEAR(line.latency_us, 10, 1e-9);
+  EXPECT_EQ(line.start_us, 0);
+}
+
+TEST(LinkLine, NothingIsNegative) {
+  const std::vector<Sample> burst{{4000, 1}, {64000, 500}, {128000, 400}};  // the longer took less
+  const cost::Line falling = link_line(burst, 3, 0.1);
+  EXPECT_NEAR(falling.gbs, 0.32, 1e-9);
+  EXPECT_EQ(falling.latency_us, 0);
+  EXPECT_EQ(falling.start_us, 0);
+  const std::vector<Sample> samples{{4000, 12}, {64000, 42}};
+  const cost::Line quick = link_line(samples, 3, 6);  // three at once took less than one
+  EXPECT_EQ(quick.latency_us, 0);
+  EXPECT_NEAR(quick.start_us, 10, 1e-9);
+}
+
 std::vector<Sample> on_line(double latency_us, double gbs, std::initializer_list<double> off) {
   std::vector<Sample> samples;
   double bytes = 1024;
