@@ -15,12 +15,6 @@ std::unique_ptr<Exchange> make_aware(const mpi::Communicator& communicator) {
   return make_cuda_aware_exchange(communicator, {});
 }
 
-MpiOptions fragments() {
-  MpiOptions options;
-  options.in_node = {64 * 1024, 1, 2};
-  return options;
-}
-
 MpiOptions collective() {
   MpiOptions options;
   options.algorithm = "ialltoallv";
@@ -30,11 +24,7 @@ MpiOptions collective() {
 const auto kFirstGpu = [] { return device::make_cuda_device({}); };
 
 INSTANTIATE_TEST_SUITE_P(CudaAwareMpi, ExchangeSuite,
-                         testing::Values(ExchangeBackend{"whole", kFirstGpu, make_aware},
-                                         ExchangeBackend{"fragments", kFirstGpu,
-                                                         [](const mpi::Communicator& communicator) {
-                                                           return make_cuda_aware_exchange(communicator, fragments());
-                                                         }},
+                         testing::Values(ExchangeBackend{"windowed", kFirstGpu, make_aware},
                                          ExchangeBackend{"ialltoallv", kFirstGpu,
                                                          [](const mpi::Communicator& communicator) {
                                                            return make_cuda_aware_exchange(communicator, collective());
