@@ -114,7 +114,7 @@ CudaAwareExchange::~CudaAwareExchange() {
 }  // namespace
 
 std::string device_rows_refusal() {
-  const std::string refusal = mpi::device_memory_refusal();
+  std::string refusal = mpi::device_memory_refusal();
   if (!refusal.empty()) return refusal;
   try {
     const cuda::HostSignal trial;
