@@ -148,6 +148,7 @@ void device_reads_unfinished_receive(bool buggy) {
 void mpi_is_given_device_memory(bool buggy) {
   const int peer = 1 - world_rank();
   int* data = buggy ? device_copy(std::vector<int>(2, 1)) : pinned_array<int>(2);
+  if (!buggy) data[0] = 1;
   MPI_Sendrecv(data, 1, MPI_INT, peer, 0, data + 1, 1, MPI_INT, peer, 0, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
 }
 
