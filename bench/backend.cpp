@@ -70,6 +70,9 @@ void require_used(const RunOptions& options, bool cuda, bool nccl) {
   require(nccl || !options.cuda_graph, "--cuda-graph",
           cuda ? "an exchange over MPI cannot be part of a graph; use --exchange nccl, with a GPU for each rank"
                : "this run computes on the cpu, which has no graphs; use --device cuda");
+  require((cuda && !nccl) || options.mpi_buffers == "auto", "--mpi-buffers",
+          cuda ? "this run moves rows with NCCL; use --exchange mpi"
+               : "this run computes on the cpu, whose rows lie in host memory");
   require(cuda || options.gemm_sms == 0, "--gemm-sms", "this run computes on the cpu, which has no SMs");
 }
 
@@ -84,6 +87,28 @@ Backend make_cpu_backend(const RunOptions& options, const RunConfig& config, con
     backend.exchange = exchange::make_mpi_exchange(communicator, config.mpi);
   });
   return backend;
+}
+
+/// Why GPU rows are staged, as all ranks see it; empty where every rank's MPI can be given device memory.
+std::string reason_to_stage(const RunOptions& options, const mpi::Communicator& communicator) {
+  if (options.mpi_buffers == "pinned") return "--mpi-buffers pinned";
+  const std::vector<std::string> refusals = communicator.gather_all(exchange::device_rows_refusal());
+  const auto first =
+      std::find_if(refusals.begin(), refusals.end(), [](const std::string& each) { return !each.empty(); });
+  return first == refusals.end() ? "" : fmt::format("rank {}: {}", first - refusals.begin(), *first);
+}
+
+void add_mpi_exchange(Backend& backend, const RunOptions& options, const RunConfig& config,
+                      const mpi::Communicator& communicator) {
+  const std::string reason = reason_to_stage(options, communicator);
+  if (options.mpi_buffers == "device" && !reason.empty())
+    throw mpi::SharedError(core::ExitCode::unsupported, "--mpi-buffers device: " + reason);
+  mpi::all_or_none(communicator, [&] {
+    backend.exchange = reason.empty() ? exchange::make_cuda_aware_exchange(communicator, config.mpi)
+                                      : exchange::make_staged_exchange(communicator, config.mpi);
+  });
+  backend.mpi_buffers = reason.empty() ? "MPI sends rows from and receives them into device memory"
+                                       : fmt::format("rows for MPI are staged through pinned memory ({})", reason);
 }
 
 Backend make_cuda_backend(const RunOptions& options, const RunConfig& config, const mpi::Communicator& communicator,
@@ -120,8 +145,7 @@ Backend make_cuda_backend(const RunOptions& options, const RunConfig& config, co
     backend.exchange = exchange::make_nccl_exchange(communicator, {options.nccl_ctas, timeout_s});
     *registrar = backend.exchange.get();
   } else {
-    mpi::all_or_none(communicator,
-                     [&] { backend.exchange = exchange::make_staged_exchange(communicator, config.mpi); });
+    add_mpi_exchange(backend, options, config, communicator);
   }
   backend.emulated = device::cuda_is_emulated();
   return backend;
@@ -129,7 +153,7 @@ Backend make_cuda_backend(const RunOptions& options, const RunConfig& config, co
 
 }  // namespace
 
-std::vector<std::string> tuning_notes(const RunOptions& options, const exchange::Exchange& exchange) {
+std::vector<std::string> tuning_notes(const RunOptions& options, const Backend& backend) {
   std::vector<std::string> notes;
   if (options.gemm_sms > 0 || options.nccl_ctas > 0) {
     const auto share = [](int sms) { return sms > 0 ? std::to_string(sms) : "as many as they like"; };
@@ -139,8 +163,10 @@ std::vector<std::string> tuning_notes(const RunOptions& options, const exchange:
   if (options.cuda_graph)
     notes.emplace_back(
         "each iteration is launched as one CUDA graph; predictions are for operations launched one by one");
-  if (!exchange.registration().empty())
-    notes.push_back(fmt::format("registering the exchange's buffers with NCCL was {}", exchange.registration()));
+  if (!backend.exchange->registration().empty())
+    notes.push_back(
+        fmt::format("registering the exchange's buffers with NCCL was {}", backend.exchange->registration()));
+  if (!backend.mpi_buffers.empty()) notes.push_back(backend.mpi_buffers);
   return notes;
 }
 

@@ -163,7 +163,7 @@ void measure_job(const MeasureInput& input, Watchdog& watchdog, const KeepReport
   const std::lock_guard lock(samples.mutex);
   checks = std::move(final_checks);
   // Only now is it known what became of the layer's buffers.
-  for (std::string& note : tuning_notes(options, *backend.exchange)) report.notes.push_back(std::move(note));
+  for (std::string& note : tuning_notes(options, backend)) report.notes.push_back(std::move(note));
   add_rows();
 }
 

@@ -157,6 +157,11 @@ void declare_back_end(CLI::App& command, RunOptions& o) {
       .add_option("--window-in-node", o.window_in_node, "windowed, within a node: FRAGMENT[xIN_FLIGHT], 0: whole, all")
       ->group(where);
   command.add_option("--window-between-nodes", o.window_between_nodes, "the same between nodes")->group(where);
+  command
+      .add_option("--mpi-buffers", o.mpi_buffers,
+                  "GPU rows over MPI: device: MPI is given device memory; pinned: staged through host memory; auto: "
+                  "device where every rank's MPI is CUDA-aware")
+      ->group(where);
   command.add_option("--threads", o.threads, "compute threads a rank; 0: its cores")->group(where);
   command
       .add_option("--plan", o.plan,
@@ -214,6 +219,8 @@ RunConfig resolve(const RunOptions& o) {
           "wanted auto, cpu or cuda");
   require(o.exchange == "auto" || o.exchange == "mpi" || o.exchange == "nccl", "--exchange", o.exchange,
           "wanted auto, mpi or nccl");
+  require(o.mpi_buffers == "auto" || o.mpi_buffers == "device" || o.mpi_buffers == "pinned", "--mpi-buffers",
+          o.mpi_buffers, "wanted auto, device or pinned");
   config.direction = schedule::parse_direction(o.direction, "--direction");
   resolve_strategies(o, config);
   require(o.plan == "exchanged" || o.plan == "cached", "--plan", o.plan, "wanted exchanged or cached");
@@ -251,6 +258,7 @@ measure::Values values_of(const RunOptions& o) {
           {"exchange-algorithm", o.algorithm},
           {"window-in-node", window(config.mpi.in_node)},
           {"window-between-nodes", window(config.mpi.between_nodes)},
+          {"mpi-buffers", o.mpi_buffers},
           {"threads", std::int64_t{o.threads}},
           {"plan", o.plan},
           {"nccl-ctas", std::int64_t{o.nccl_ctas}},

@@ -38,6 +38,7 @@ struct RunOptions {
   std::string algorithm = "windowed";
   std::string window_in_node = "0x0";  // FRAGMENT[xIN_FLIGHT]; exchange::MpiOptions says why these
   std::string window_between_nodes = "63Kx1";
+  std::string mpi_buffers = "auto";
   int threads = 0;
   std::string plan = "exchanged";
   int nccl_ctas = 0;

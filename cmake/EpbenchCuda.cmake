@@ -5,10 +5,11 @@ set(EP_CUDA_KERNELS bucket_cuda.cu gate_grad_cuda.cu gemm_pointers_cuda.cu pack_
   quantise_cuda.cu reduce_cuda.cu regroup_cuda.cu swiglu_cuda.cu swiglu_grad_cuda.cu)
 list(TRANSFORM EP_CUDA_KERNELS PREPEND ${PROJECT_SOURCE_DIR}/kernels/)
 set(EP_CUDA_SOURCES ../kernels/launch_error.cpp
-  cuda/error.cpp cuda/gpu.cpp cuda/handles.cpp cuda/nvtx.cpp cublas/gemm.cpp nccl/communicator.cpp
+  cuda/error.cpp cuda/gpu.cpp cuda/handles.cpp cuda/host_signal.cpp cuda/nvtx.cpp cublas/gemm.cpp nccl/communicator.cpp
   device/cuda_clock.cpp device/cuda_device.cpp device/cuda_gemm.cpp device/cuda_graph.cpp
   device/cuda_staging.cpp
-  exchange/absentees.cpp exchange/nccl_exchange.cpp exchange/staged_exchange.cpp)
+  exchange/absentees.cpp exchange/cuda_aware_exchange.cpp exchange/cuda_mpi_exchange.cpp exchange/nccl_exchange.cpp
+  exchange/staged_exchange.cpp)
 list(TRANSFORM EP_CUDA_SOURCES PREPEND ${PROJECT_SOURCE_DIR}/src/)
 set(EP_CUDA_ABSENT_SOURCES device/cuda_absent.cpp exchange/cuda_absent.cpp)
 list(TRANSFORM EP_CUDA_ABSENT_SOURCES PREPEND ${PROJECT_SOURCE_DIR}/src/)

@@ -22,14 +22,31 @@ std::string uuid(int ordinal) {
 
 void use_gpu(int ordinal) {
   setenv("CUDA_MODULE_LOADING", "EAGER", 1);
+  setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 0);
   check_cuda(cudaSetDevice(ordinal));
 }
 
-cudaDeviceProp properties() {
+int gpu_in_use() {
   int ordinal = 0;
   check_cuda(cudaGetDevice(&ordinal));
+  return ordinal;
+}
+
+void share_gpu(int ordinal) {
+  check_cuda(cudaSetDevice(ordinal));
+}
+
+void flush_remote_writes() {
+  int how = 0;
+  check_cuda(cudaDeviceGetAttribute(&how, cudaDevAttrGPUDirectRDMAFlushWritesOptions, gpu_in_use()));
+  if ((how & cudaFlushGPUDirectRDMAWritesOptionHost) == 0) return;
+  check_cuda(cudaDeviceFlushGPUDirectRDMAWrites(cudaFlushGPUDirectRDMAWritesTargetCurrentDevice,
+                                                cudaFlushGPUDirectRDMAWritesToOwner));
+}
+
+cudaDeviceProp properties() {
   cudaDeviceProp properties{};
-  check_cuda(cudaGetDeviceProperties(&properties, ordinal));
+  check_cuda(cudaGetDeviceProperties(&properties, gpu_in_use()));
   return properties;
 }
 

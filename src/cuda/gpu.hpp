@@ -17,8 +17,19 @@ Availability find_gpus();
 std::string uuid(int ordinal);
 
 /// Makes `ordinal` this thread's GPU, before anything is allocated or enqueued. Has all kernels loaded at once: to load
-/// one while an NCCL kernel waits for its peer can deadlock (CUDA's lazy loading may synchronise). Throws Error (cuda).
+/// one while an NCCL kernel waits for its peer can deadlock (CUDA's lazy loading may synchronise). Has streams share
+/// none of the GPU's queues, as far as there are enough, unless the environment says how many to use: behind a stream
+/// that waits for the host, a copy that the host waits for would never run. Throws Error (cuda).
 void use_gpu(int ordinal);
+
+/// The GPU that this thread uses, and makes a further thread of the process use the same: each starts with number 0.
+/// Both throw Error (cuda).
+int gpu_in_use();
+void share_gpu(int ordinal);
+
+/// Has what other devices (a network card) wrote into the memory of the GPU in use seen by what it runs from now on.
+/// Does nothing where none can write there. Throws Error (cuda).
+void flush_remote_writes();
 
 /// Model, compute capability, number of SMs and memory of the GPU in use. Throws Error (cuda).
 cudaDeviceProp properties();

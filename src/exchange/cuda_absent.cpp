@@ -30,4 +30,13 @@ std::unique_ptr<Exchange> make_staged_exchange(const mpi::Communicator& /*commun
   refuse();
 }
 
+std::string device_rows_refusal() {
+  refuse();
+}
+
+std::unique_ptr<Exchange> make_cuda_aware_exchange(const mpi::Communicator& /*communicator*/,
+                                                   const MpiOptions& /*options*/) {
+  refuse();
+}
+
 }  // namespace ep::exchange

@@ -1,5 +1,6 @@
 #pragma once
 #include <memory>
+#include <string>
 
 #include "exchange/exchange.hpp"
 
@@ -26,5 +27,14 @@ device::Buffer allocate_registered(Exchange& exchange, std::int64_t size_bytes);
 /// transports as the cpu device's, and copied back, all in the order of the communication stream. Several ranks may
 /// share one GPU. Must outlive what was enqueued through it. Throws as make_mpi_exchange. @pre collective
 std::unique_ptr<Exchange> make_staged_exchange(const mpi::Communicator& communicator, const MpiOptions& options);
+
+/// Why this rank's rows cannot go over MPI from and to the memory of the GPU in use: MPI does not say that it takes
+/// such memory, or the GPU's streams cannot wait for the host. Empty where they can. Throws Error (cuda).
+std::string device_rows_refusal();
+
+/// The same without the detour, for an MPI that is CUDA-aware: a thread of its own moves the rows from and to device
+/// memory, on the GPU in use now. Throws as make_mpi_exchange; Error (unsupported) where device_rows_refusal says why;
+/// Error (cuda). @pre collective, device_rows_refusal() is empty on every rank or none
+std::unique_ptr<Exchange> make_cuda_aware_exchange(const mpi::Communicator& communicator, const MpiOptions& options);
 
 }  // namespace ep::exchange

@@ -1,13 +1,10 @@
 #include <algorithm>
-#include <exception>
-#include <mutex>
 #include <utility>
 
 #include "cuda/error.hpp"
-#include "device/cuda_stream.hpp"
 #include "exchange/cuda_exchanges.hpp"
+#include "exchange/cuda_mpi_exchange.hpp"
 #include "exchange/tables.hpp"
-#include "exchange/transport.hpp"
 
 namespace ep::exchange {
 namespace {
@@ -39,17 +36,9 @@ std::int64_t bytes_spanned(const std::vector<std::int64_t>& rows, const std::vec
   return end;
 }
 
-class StagedExchange final : public Exchange {
+class StagedExchange final : public CudaMpiExchange {
  public:
-  StagedExchange(mpi::Communicator counts, std::unique_ptr<Transport> transport)
-      : counts_(std::move(counts)), transport_(std::move(transport)), progress_(counts_.size()) {}
-
-  [[nodiscard]] std::string_view name() const override { return "mpi"; }
-  [[nodiscard]] std::string_view algorithm() const override { return transport_->algorithm(); }
-  [[nodiscard]] Progress progress() const override { return progress_.snapshot(); }
-  void exchange_counts(std::span<const std::int32_t> send, std::span<std::int32_t> recv) override {
-    exchange_counts_over(counts_, send, recv);
-  }
+  using CudaMpiExchange::CudaMpiExchange;
   void all_to_all(device::Stream& comm, const AllToAll& args) override;
 
  private:
@@ -58,31 +47,18 @@ class StagedExchange final : public Exchange {
     Tables tables;
   };
   static void CUDART_CB run_call(void* call) noexcept;
-  void run(const AllToAll& args);
-  void rethrow() const;
 
-  mpi::Communicator counts_;
-  std::unique_ptr<Transport> transport_;
-  ProgressRecord progress_;
   Staging send_;
   Staging recv_;
-  mutable std::mutex mutex_;
-  std::exception_ptr error_;  // of the host function, which cannot throw
 };
 
 /// Three steps in stream order, none of which blocks the host: rows to the host, a host function that exchanges them,
 /// rows to the GPU. The host function calls MPI and nothing of CUDA, which CUDA forbids in there.
 void StagedExchange::all_to_all(device::Stream& comm, const AllToAll& args) {
-  auto* const cuda_stream = dynamic_cast<device::CudaStream*>(&comm);
-  if (cuda_stream == nullptr)
-    throw core::Error(core::ExitCode::unsupported, "the staged exchange moves rows of the cuda device only");
-  if (cuda_stream->capture() != nullptr)
-    throw core::Error(core::ExitCode::unsupported, "an exchange over MPI cannot be part of a graph");
-  cuda_stream->set_watch([this] { rethrow(); });
-  auto* const stream = cuda_stream->get();
+  auto* const stream = watched(comm);
   auto call = std::make_unique<Call>(Call{this, Tables(args)});
   Tables& tables = call->tables;
-  const auto own = static_cast<std::size_t>(counts_.rank());
+  const auto own = static_cast<std::size_t>(rank());
   tables.send_rows[own] = tables.recv_rows[own] = 0;  // not moved, so not staged either
   tables.args.send = send_.reserve(stream, bytes_spanned(tables.send_rows, tables.send_offsets, args.row_bytes));
   tables.args.recv = recv_.reserve(stream, bytes_spanned(tables.recv_rows, tables.recv_offsets, args.row_bytes));
@@ -108,27 +84,7 @@ void StagedExchange::all_to_all(device::Stream& comm, const AllToAll& args) {
 
 void StagedExchange::run_call(void* call) noexcept {
   const std::unique_ptr<Call> owned(static_cast<Call*>(call));
-  owned->exchange->run(owned->tables.view());
-}
-
-void StagedExchange::run(const AllToAll& args) {
-  {
-    const std::lock_guard lock(mutex_);
-    if (error_ != nullptr) return;  // the job is ending
-  }
-  try {
-    progress_.start(args, counts_.rank());
-    transport_->run(args, progress_);
-    progress_.finish();
-  } catch (...) {
-    const std::lock_guard lock(mutex_);
-    error_ = std::current_exception();
-  }
-}
-
-void StagedExchange::rethrow() const {
-  const std::lock_guard lock(mutex_);
-  if (error_ != nullptr) std::rethrow_exception(error_);
+  owned->exchange->attempt([&] { owned->exchange->transport(owned->tables.view()); });
 }
 
 }  // namespace

@@ -240,6 +240,7 @@ class BadInput(Folder):
         self.rejects(["--time-limit", "0"], "--time-limit", "0")
         self.rejects(["--timeout", "-1"], "--timeout", "-1")
         self.rejects(["--plan", "guessed"], "--plan", "guessed")
+        self.rejects(["--mpi-buffers", "host"], "--mpi-buffers", "host")
         self.rejects(["--cuda-graph"], "--cuda-graph", "--plan cached")
         self.rejects(["--routing", "lognormal:x"], "lognormal", "x")
         self.rejects(["--placement", "/nowhere.json"], "/nowhere.json")
@@ -250,7 +251,8 @@ class BadInput(Folder):
         self.rejects(shape + ["--experts", "2046"], "memory")
 
     def test_gpu_options_on_the_cpu(self):
-        for option in (["--nccl-ctas", "4"], ["--register"], ["--gemm-sms", "4"], ["--cuda-graph", "--plan", "cached"]):
+        for option in (["--nccl-ctas", "4"], ["--register"], ["--gemm-sms", "4"], ["--cuda-graph", "--plan", "cached"],
+                       ["--mpi-buffers", "pinned"]):
             done = run(["--device", "cpu"] + option)
             self.assertEqual(done.returncode, 5, done.stderr)
             lines = [line for line in done.stderr.splitlines() if line.startswith("epbench:")]

@@ -6,6 +6,7 @@
 #include "exchange/cuda_exchanges.hpp"
 #include "nccl/communicator.hpp"
 #include "tests/conformance/exchange_suite.hpp"
+#include "tests/emulated/error_under_way.hpp"
 #include "tests/emulated/one_gpu_a_rank.hpp"
 
 namespace ep::exchange {
@@ -73,26 +74,12 @@ TEST(NcclExchange, ARankThatIsMissingEndsTheWait) {
   }
 }
 
-/// Each rank receives a row less than its neighbour sends: MPI tells the stream's host function, which cannot throw.
 TEST(StagedExchange, AnErrorUnderWayEndsTheWait) {
   const mpi::Communicator world = mpi::Communicator::world();
   if (world.size() == 1) GTEST_SKIP() << "nothing travels";
-  const auto ranks = static_cast<std::size_t>(world.size());
-  const auto rank = static_cast<std::size_t>(world.rank());
   const auto exchange = make_staged_exchange(world, {});
   const auto device = device::make_cuda_device({});
-  const device::Buffer send = device->allocate(64, device::MemoryUse::exchange);
-  const device::Buffer recv = device->allocate(64, device::MemoryUse::exchange);
-  device->fill(device->comm_stream(), send.data(), 1, 64);
-  const std::vector<std::int64_t> offsets(ranks);
-  std::vector<std::int64_t> sent(ranks);
-  std::vector<std::int64_t> received(ranks);
-  sent[(rank + 1) % ranks] = 2;
-  received[(rank + ranks - 1) % ranks] = 1;
-  // The second finds the job at its end, and does nothing.
-  for (int i = 0; i < 2; ++i)
-    exchange->all_to_all(device->comm_stream(), {send.data(), recv.data(), sent, offsets, received, offsets, 16});
-  EXPECT_THROW(device->synchronize(), core::Error);
+  expect_that_an_error_ends_the_wait(*exchange, *device);
 }
 
 }  // namespace

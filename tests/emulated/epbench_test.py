@@ -113,6 +113,65 @@ class Faults(unittest.TestCase):
         self.assertRegex(naming[0], r"all-to-all \d+, sending to .* not reported reaching it: 1\b")
 
 
+class MpiBuffers(unittest.TestCase):
+    MPI = ["--device", "cuda", "--exchange", "mpi"]
+
+    def assert_noted(self, fragment, arguments=(), ranks=2, **variables):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "out.json")
+            done = run([*self.MPI, *arguments, "--json", path], ranks, **variables)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            with open(path, encoding="utf-8") as file:
+                report = json.load(file)
+        self.assertEqual(len([note for note in report["notes"] if fragment in note]), 1, report["notes"])
+        self.assertIn(fragment, " ".join(done.stdout.replace("#", "").split()))
+        self.assertTrue(report["rows"])
+        for row in report["rows"]:
+            self.assertEqual((row["exchange"], row["status"], row["check"]["passed"]), ("mpi", "ok", True))
+        return report["config"]["mpi-buffers"]
+
+    def test_device_memory_where_mpi_takes_it(self):
+        used = "MPI sends rows from and receives them into device memory"
+        self.assertEqual(self.assert_noted(used, ["--direction", "step", "--strategy", "all"], EP_EMU_CUDA_AWARE=1), "auto")
+        self.assertEqual(self.assert_noted(used, ["--mpi-buffers", "device"], 3, EP_EMU_CUDA_AWARE=1), "device")
+
+    def test_pinned_memory_elsewhere(self):
+        staged = "rows for MPI are staged through pinned memory"
+        self.assert_noted(f"{staged} (rank 0: the MPI library says that it is not CUDA-aware)")
+        self.assert_noted(f"{staged} (--mpi-buffers pinned)", ["--mpi-buffers", "pinned"], EP_EMU_CUDA_AWARE=1)
+        self.assert_noted(f"{staged} (rank 0: this GPU's streams cannot wait", EP_EMU_CUDA_AWARE=1,
+                          EP_EMU_STREAM_WAIT_VALUES=0)
+
+    def test_all_ranks_agree(self):
+        """Only rank 1's MPI does not take device memory: mpirun gives each rank an environment of its own."""
+        for more, code in ([], 0), (["--mpi-buffers", "device"], 5):
+            command = ["run", *SMALL, *self.MPI, *more]
+            ranks = ["-n", "1", "-x", "EP_EMU_CUDA_AWARE=1", EPBENCH, *command, ":", "-n", "1", EPBENCH, *command]
+            done = subprocess.run(MPIRUN + ranks, capture_output=True, text=True, timeout=280, check=False)
+            self.assertEqual(done.returncode, code, done.stderr)
+            self.assertIn("rank 1: the MPI library says", " ".join((done.stdout + done.stderr).replace("#", "").split()))
+
+    def assert_ends(self, code, fragment, arguments, **variables):
+        done = run(arguments, 2, **variables)
+        self.assertEqual(done.returncode, code, done.stderr)
+        lines = [line for line in done.stderr.splitlines() if line.startswith("epbench:")]
+        self.assertEqual(len(lines), 1, done.stderr)
+        self.assertIn(fragment, lines[0])
+        self.assertNotIn("EMULATOR ERROR", done.stderr)
+
+    def test_refusals(self):
+        device = [*self.MPI, "--mpi-buffers", "device"]
+        self.assert_ends(5, "--mpi-buffers device: rank 0: the MPI library says that it is not CUDA-aware", device)
+        self.assert_ends(5, "cannot wait for a value", device, EP_EMU_CUDA_AWARE=1, EP_EMU_STREAM_WAIT_VALUES=0)
+        self.assert_ends(5, "--mpi-buffers: this run moves rows with NCCL", ["--device", "cuda", "--mpi-buffers", "pinned"])
+        self.assert_ends(5, "cannot be part of a graph", [*self.MPI, "--cuda-graph", "--plan", "cached"],
+                         EP_EMU_CUDA_AWARE=1)
+
+    def test_failures_under_way(self):
+        self.assert_ends(2, "cudaErrorLaunchFailure", self.MPI, EP_EMU_CUDA_AWARE=1, EP_EMU_FAIL_KERNEL=60,
+                         EP_EMU_FAULT_RANK=1)
+
+
 class Graphs(unittest.TestCase):
     GRAPH = ["--device", "cuda", "--cuda-graph", "--plan", "cached"]
 

@@ -1,5 +1,8 @@
 // The invented device: what a program may ask about it. Its name says that it is emulated.
+#include "cuda_emulator/api/device.hpp"
+
 #include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -26,6 +29,7 @@ constexpr int kMaxThreads = 1024;
 constexpr int kPciBus = 0x10;
 
 thread_local int current_device = 0;
+std::atomic<int> chosen_device = 0;  // the latest of any thread
 
 /// Indices, on the invented machine, of the devices that CUDA_VISIBLE_DEVICES leaves visible.
 std::vector<int> visible_devices() {
@@ -69,6 +73,10 @@ cudaUUID_t uuid_of(int machine_index) {
 
 }  // namespace
 
+bool ep::emulator::thread_uses_chosen_device() {
+  return current_device == chosen_device;
+}
+
 extern "C" {
 
 cudaError_t cudaGetDeviceCount(int* count) {
@@ -81,7 +89,7 @@ cudaError_t cudaGetDeviceCount(int* count) {
 cudaError_t cudaSetDevice(int device) {
   const Guard guard;
   if (const cudaError_t error = check_device(device); error != cudaSuccess) return error;
-  current_device = device;
+  current_device = chosen_device = device;
   return cudaSuccess;
 }
 
@@ -156,6 +164,9 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
     case cudaDevAttrL2CacheSize:
       *value = properties.l2CacheSize;
       break;
+    case cudaDevAttrGPUDirectRDMAFlushWritesOptions:
+      *value = cudaFlushGPUDirectRDMAWritesOptionHost;
+      break;
     case cudaDevAttrMemoryPoolsSupported:
       *value = 1;
       break;
@@ -178,6 +189,11 @@ cudaError_t cudaDeviceGetPCIBusId(char* text, int bytes, int device) {
 
 cudaError_t cudaDeviceCanAccessPeer(int* can, int, int) {
   *can = 1;
+  return cudaSuccess;
+}
+
+// Nothing arrives late here.
+cudaError_t cudaDeviceFlushGPUDirectRDMAWrites(cudaFlushGPUDirectRDMAWritesTarget, cudaFlushGPUDirectRDMAWritesScope) {
   return cudaSuccess;
 }
 

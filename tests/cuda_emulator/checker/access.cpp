@@ -70,6 +70,21 @@ void Checker::on_access(const void* address, std::size_t bytes, Access kind) {
   if (in_kernel) preempt();
 }
 
+void Checker::on_release(const void* address, std::size_t bytes) {
+  if (!enabled_ || inside_checker || !Memory::get().contains(address) || Guard::held()) return;
+  const Guard guard;
+  inside_checker = true;
+  check_memory(static_cast<const char*>(address), bytes, Access::atomic);
+  inside_checker = false;
+  released_[address] = Engine::get().release();
+}
+
+void Checker::on_acquire(const void* address, std::size_t bytes) {
+  if (!enabled_) return;
+  if (const auto found = released_.find(address); found != released_.end()) Engine::get().learn(found->second);
+  on_range(address, bytes, Access::atomic);
+}
+
 void Checker::preempt() {
   static Random random = seeded_random(4, 0);
   const std::uint32_t every = config().preempt_every;

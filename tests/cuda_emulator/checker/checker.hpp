@@ -2,6 +2,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -41,6 +42,10 @@ class Checker {
   void on_allocation(const void* address, std::size_t bytes);
   /// Fails where nothing has written a byte of the range (GEMM inputs).
   void require_initialised(const void* address, std::size_t bytes, std::string_view what);
+  /// An atomic store of the host: who reads it on the device is ordered behind what the host did before.
+  void on_release(const void* address, std::size_t bytes);
+  /// The running operation has read, atomically, what the host stored last.
+  void on_acquire(const void* address, std::size_t bytes);
   /// A fresh block: shared memory holds nothing.
   void begin_block();
   /// Memory was freed; its cells are never needed again.
@@ -96,6 +101,7 @@ class Checker {
   std::vector<Context> contexts_;  // of ids first_id_, first_id_ + 1, …; older ones are past
   ContextId first_id_ = 2;
   std::vector<std::string> names_;
+  std::map<const void*, VectorClock> released_;  // by the address of the latest store there
   std::array<ContextId, 1024> lane_contexts_{};
   std::uint64_t named_operation_ = 0;
   ContextId operation_context_ = 0;

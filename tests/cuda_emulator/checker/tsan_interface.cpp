@@ -77,7 +77,8 @@ EP_PLAIN_ACCESS(8)
 EP_PLAIN_ACCESS(16)
 #undef EP_PLAIN_ACCESS
 
-// std::atomic of host code: real atomics, always sequentially consistent; never in emulated memory.
+// std::atomic of host code: real atomics, always sequentially consistent. In emulated memory only stores are
+// understood: a stream may wait for one.
 #define EP_FETCH(bits, T, name, builtin)                         \
   T __tsan_atomic##bits##_##name(volatile T* at, T value, int) { \
     return builtin(at, value, __ATOMIC_SEQ_CST);                 \
@@ -91,6 +92,7 @@ EP_PLAIN_ACCESS(16)
     return __atomic_load_n(at, __ATOMIC_SEQ_CST);                                                 \
   }                                                                                               \
   void __tsan_atomic##bits##_store(volatile T* at, T value, int) {                                \
+    Checker::get().on_release(const_cast<const T*>(at), sizeof(T));                               \
     __atomic_store_n(at, value, __ATOMIC_SEQ_CST);                                                \
   }                                                                                               \
   EP_FETCH(bits, T, exchange, __atomic_exchange_n)                                                \

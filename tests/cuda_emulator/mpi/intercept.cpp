@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "cuda_emulator/api/device.hpp"
 #include "cuda_emulator/mpi/fabric.hpp"
 #include "cuda_emulator/runtime/config.hpp"
 #include "cuda_emulator/runtime/engine.hpp"
@@ -100,6 +101,11 @@ void check_buffers(const MpiBuffers& buffers, const char* call) {
                                               "CUDA-aware",
                                               call, allocation->id));
     }
+    if (allocation->kind != MemoryKind::pinned && !thread_uses_chosen_device()) {
+      fail("wrong-device",
+           fmt::format("{} is given allocation #{} by a thread that uses another device", call, allocation->id));
+    }
+    if (buffer.access == Access::read) Checker::get().require_initialised(buffer.data, buffer.bytes, call);
     Checker::get().on_range(buffer.data, buffer.bytes, buffer.access);
   }
 }

@@ -69,6 +69,7 @@ Config read_environment() {
   read.check_initialised = number("EP_EMU_INITCHECK", 1) != 0;
   read.require_cublas_workspace = number("EP_EMU_CUBLAS_WORKSPACE", 1) != 0;
   read.cuda_aware_mpi = number("EP_EMU_CUDA_AWARE", 0) != 0;
+  read.stream_wait_values = number("EP_EMU_STREAM_WAIT_VALUES", 1) != 0;
   read.refuse_registration = number("EP_EMU_REFUSE_REGISTRATION", 0) != 0;
   read.preempt_every = static_cast<std::uint32_t>(number("EP_EMU_PREEMPT", 0));
   read.in_progress_percent = static_cast<std::uint32_t>(number("EP_EMU_IN_PROGRESS", 50));

@@ -34,6 +34,7 @@ struct Config {
   bool require_cublas_workspace = true;
   bool cuda_aware_mpi = false;
   bool refuse_registration = false;
+  bool stream_wait_values = true;
   std::uint32_t preempt_every = 0;  // checked build: every n-th access lets another thread run; 0: never
   std::uint32_t in_progress_percent = 50;
   int nccl_version = 0;  // 0: that of nccl.h

@@ -53,6 +53,9 @@ class Engine {
   /// The host has learnt that `operation` is done.
   void acquire(const OperationPtr& operation);
 
+  /// What the host has done and learnt so far; what it does from now on is not in it.
+  VectorClock release();
+
   Stream* create_stream(bool blocking, int priority);
   /// The stream behind a handle; fails for one that was destroyed or never made.
   Stream& stream(cudaStream_t handle);
@@ -66,6 +69,8 @@ class Engine {
   // --- For whoever runs on the engine's thread, and for the checker.
 
   const Operation* current() const { return current_.get(); }
+  /// What runs has learnt that all up to `clock` is done.
+  void learn(const VectorClock& clock) { join(current_->clock, clock); }
   const VectorClock& host_clock() const { return host_clock_; }
   std::uint32_t host_position() const { return host_position_; }
   /// Nothing is enqueued, and the host knows that all of it is done.

@@ -68,7 +68,7 @@ OperationPtr Engine::enqueue(Stream& stream, Task task, std::span<const Operatio
   }
   for (const OperationPtr& each : after) add_dependency(*operation, each);
   if (const auto& serial = operation->task.serial; serial != nullptr) {
-    if (*serial != nullptr && !(*serial)->done) operation->waits_for.push_back(*serial);
+    if (*serial != nullptr && !(*serial)->done) operation->serial_before = *serial;
     *serial = operation;
   }
   join(operation->clock, host_clock_);
@@ -83,6 +83,13 @@ OperationPtr Engine::enqueue(Stream& stream, Task task, std::span<const Operatio
 
 void Engine::acquire(const OperationPtr& operation) {
   if (operation != nullptr) join(host_clock_, operation->clock);
+}
+
+VectorClock Engine::release() {
+  VectorClock released = host_clock_;
+  if (released.empty()) released.resize(1);
+  released[0] = std::max(released[0], host_position_++);
+  return released;
 }
 
 bool Engine::quiescent() const {
@@ -107,9 +114,10 @@ OperationPtr Engine::choose() {
   std::vector<Stream*> ready;
   for (Stream* stream : streams_) {
     if (stream->queue.empty() || stream->queue.front()->started) continue;
-    const auto& waits = stream->queue.front()->waits_for;
-    const bool free = std::all_of(waits.begin(), waits.end(), [](const OperationPtr& each) { return each->done; });
-    if (free) ready.push_back(stream);
+    const Operation& front = *stream->queue.front();
+    const bool free = std::all_of(front.waits_for.begin(), front.waits_for.end(),
+                                  [](const OperationPtr& each) { return each->done; });
+    if (free && (front.serial_before == nullptr || front.serial_before->done)) ready.push_back(stream);
   }
   if (ready.empty()) return nullptr;
   if (config().streams == StreamOrder::eager) {
@@ -129,6 +137,8 @@ OperationPtr Engine::choose() {
 
 void Engine::start(const OperationPtr& operation) {
   operation->started = true;
+  // What they have learnt since this one was enqueued.
+  for (const OperationPtr& each : operation->waits_for) join(operation->clock, each->clock);
   if (!run(operation)) in_flight_.push_back(operation);
 }
 
@@ -142,6 +152,7 @@ bool Engine::run(const OperationPtr& operation) {
   operation->done = true;
   operation->finished = std::chrono::steady_clock::now();
   operation->waits_for.clear();
+  operation->serial_before.reset();
   operation->task.work = nullptr;
   operation->task.serial = nullptr;
   operation->stream->queue.pop_front();

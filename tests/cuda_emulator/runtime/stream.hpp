@@ -36,8 +36,9 @@ struct Operation {
   std::uint64_t index = 0;  // in order of enqueueing, from 1
   Stream* stream = nullptr;
   std::uint32_t position = 0;  // in its stream, from 1
-  VectorClock clock;
+  VectorClock clock;  // what it is ordered behind; may grow until it is done, where it learns that something else ended
   std::vector<OperationPtr> waits_for;
+  OperationPtr serial_before;  // has its turn first, without being ordered before it
   Task task;
   bool started = false;
   bool done = false;

@@ -1,9 +1,8 @@
 // Misuse of NCCL and MPI, one case a run: two ranks, of which one must end with a report. Without a case's bug
 // (`clean` as second argument) both end well. ctest reads what it prints.
-#include <functional>
-#include <map>
 #include <string>
 
+#include "cuda_emulator/tests/misuse.hpp"
 #include "cuda_emulator/tests/nccl_world.hpp"
 
 namespace ep::emulator::test {
@@ -122,6 +121,7 @@ void mpi_sends_unfinished_data(bool buggy) {
   cudaStream_t stream = new_stream();
   int* staging = pinned_array<int>(64);
   int* received = pinned_array<int>(64);
+  for (int i = 0; i < 64; ++i) staging[i] = 4;
   launch_on(stream, set_all, 1, 32, 0, staging, 64, 5);
   if (!buggy) cudaStreamSynchronize(stream);
   const int peer = 1 - world_rank();
@@ -148,6 +148,7 @@ void device_reads_unfinished_receive(bool buggy) {
 void mpi_is_given_device_memory(bool buggy) {
   const int peer = 1 - world_rank();
   int* data = buggy ? device_copy(std::vector<int>(2, 1)) : pinned_array<int>(2);
+  if (!buggy) data[0] = 1;
   MPI_Sendrecv(data, 1, MPI_INT, peer, 0, data + 1, 1, MPI_INT, peer, 0, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
 }
 
@@ -169,20 +170,19 @@ void two_ranks_share_a_device(bool) {
   if (ncclCommInitRank(&comm, 2, id, world_rank()) == ncclInvalidUsage) std::puts("refused as NCCL does");
 }
 
-const std::map<std::string, std::function<void(bool)>> kCases{
-    {"mismatched_counts", mismatched_counts},
-    {"missing_group", missing_group},
-    {"early_consumer", early_consumer},
-    {"early_call", early_call},
-    {"unordered_consumer", unordered_consumer},
-    {"graph_outlives_communicator", graph_outlives_communicator},
-    {"graph_outlives_abort", graph_outlives_abort},
-    {"registered_memory_is_freed", registered_memory_is_freed},
-    {"mpi_sends_unfinished_data", mpi_sends_unfinished_data},
-    {"device_reads_unfinished_receive", device_reads_unfinished_receive},
-    {"mpi_is_given_device_memory", mpi_is_given_device_memory},
-    {"waits_for_the_absent", waits_for_the_absent},
-    {"two_ranks_share_a_device", two_ranks_share_a_device}};
+const Cases kCases{{"mismatched_counts", mismatched_counts},
+                   {"missing_group", missing_group},
+                   {"early_consumer", early_consumer},
+                   {"early_call", early_call},
+                   {"unordered_consumer", unordered_consumer},
+                   {"graph_outlives_communicator", graph_outlives_communicator},
+                   {"graph_outlives_abort", graph_outlives_abort},
+                   {"registered_memory_is_freed", registered_memory_is_freed},
+                   {"mpi_sends_unfinished_data", mpi_sends_unfinished_data},
+                   {"device_reads_unfinished_receive", device_reads_unfinished_receive},
+                   {"mpi_is_given_device_memory", mpi_is_given_device_memory},
+                   {"waits_for_the_absent", waits_for_the_absent},
+                   {"two_ranks_share_a_device", two_ranks_share_a_device}};
 
 }  // namespace
 }  // namespace ep::emulator::test
@@ -190,7 +190,9 @@ const std::map<std::string, std::function<void(bool)>> kCases{
 int main(int argc, char** argv) {
   MPI_Init(&argc, &argv);
   const bool buggy = argc < 3 || std::string(argv[2]) != "clean";
-  ep::emulator::test::kCases.at(argv[1])(buggy);
+  ep::emulator::test::Cases cases = ep::emulator::test::aware_mpi_cases();
+  cases.insert(ep::emulator::test::kCases.begin(), ep::emulator::test::kCases.end());
+  cases.at(argv[1])(buggy);
   MPI_Finalize();
   std::puts("ended well");
   return 0;
