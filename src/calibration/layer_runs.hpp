@@ -18,7 +18,7 @@ class LayerRuns {
             const mpi::ClockMap& clock, const CalibrationInput& input)
       : device_(device), exchange_(exchange), communicator_(communicator), clock_(clock), input_(input) {}
 
-  /// Repeats up to five times, fewer where `budget_us` does not hold them, at least once.
+  /// Repeats five times, more often what is very short, less often where `budget_us` does not hold them, at least once.
   /// @return how long the iterations took, which grows with the tokens; setting up does not. @pre collective
   double run(std::int64_t tokens, double budget_us);
 

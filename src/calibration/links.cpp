@@ -38,6 +38,9 @@ std::vector<Sample> sweep(ExchangeProbe& probe, const CalibrationInput& input,
     const int count = static_cast<int>(std::max(1.0, repeats));
     samples.push_back({static_cast<double>(bytes), probe.time_us(traffic_of(bytes), count)});
   }
+  // Once more: the first messages of all were seen to take several times as long as later ones.
+  const double again_us = probe.time_us(traffic_of(kProbeBytes[0]), static_cast<int>(kRepeats));
+  samples.front().us = std::min(samples.front().us, again_us);
   return samples;
 }
 

@@ -9,7 +9,6 @@ namespace ep::calibration {
 
 namespace {
 
-constexpr std::int64_t kFillBytes = 2 << 20;
 constexpr int kFew = 3;
 constexpr double kNever = -std::numeric_limits<double>::infinity();
 
@@ -65,10 +64,16 @@ ExchangeProbe::ExchangeProbe(device::Device& device, exchange::Exchange& exchang
   device.synchronize();
 }
 
-/// Before its data, a rank awaits a token of each that it sends to, so that what is timed has somebody to receive it. A
-/// fill of some 100 us follows, in which the other ranks get their tokens too: over TCP, Open MPI was seen to keep a
-/// rank that awaits something until the first message that comes in meanwhile is whole, for milliseconds. After a
-/// barrier alone an exchange therefore seemed to take no time.
+/// Some 100 us of work.
+void ExchangeProbe::busy() {
+  constexpr std::int64_t kBytes = 2 << 20;
+  device_.fill(device_.comm_stream(), recv_.data(), 1, std::min(kBytes, recv_.size_bytes()));
+}
+
+/// Before its data, a rank awaits a token of each that it sends to, so that what is timed has somebody to receive it.
+/// The stream is busy before that until the host has enqueued the rest, and once more until the other ranks have their
+/// tokens too: over TCP, Open MPI was seen to keep a rank that awaits something until the first message that comes in
+/// meanwhile is whole, for milliseconds. After a barrier alone an exchange therefore seemed to take no time.
 std::vector<ExchangeProbe::Pass> ExchangeProbe::passes(const core::Matrix<std::int64_t>& bytes, int repeats) {
   const core::Matrix<std::int64_t> tokens = tokens_of(bytes);
   const Tables tables[] = {lay_out(tokens, communicator_.rank(), true), lay_out(tokens, communicator_.rank(), false),
@@ -82,8 +87,9 @@ std::vector<ExchangeProbe::Pass> ExchangeProbe::passes(const core::Matrix<std::i
   std::vector<Pass> passes;
   for (int i = 0; i <= repeats; ++i) {
     communicator_.barrier();
+    busy();
     exchange(tables[0], tables[1]);
-    device_.fill(stream, recv_.data(), 1, std::min(kFillBytes, recv_.size_bytes()));
+    busy();
     device_.record(*start, stream);
     exchange(tables[2], tables[3]);
     device_.record(*end, stream);

@@ -31,6 +31,7 @@ class ExchangeProbe {
     std::vector<double> starts_us;
     std::vector<double> ends_us;
   };
+  void busy();
   std::vector<Pass> passes(const core::Matrix<std::int64_t>& bytes, int repeats);
 
   device::Device& device_;

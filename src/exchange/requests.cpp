@@ -1,8 +1,5 @@
 #include "exchange/requests.hpp"
 
-#include <algorithm>
-
-#include "core/clock.hpp"
 #include "mpi/communicator.hpp"
 
 namespace ep::exchange {
@@ -14,34 +11,15 @@ void Requests::reset(std::size_t count) {
   places_.resize(count);
 }
 
-void Requests::check(int code, std::size_t statuses) const {
-  if (code == MPI_ERR_IN_STATUS) {
-    for (std::size_t i = 0; i < statuses; ++i)
-      if (statuses_[i].MPI_ERROR != MPI_ERR_PENDING) mpi::check_mpi(statuses_[i].MPI_ERROR);
-  }
-  mpi::check_mpi(code);
-}
-
 int Requests::poll() {
   int count = 0;
   const int code =
       MPI_Testsome(static_cast<int>(requests_.size()), requests_.data(), &count, places_.data(), statuses_.data());
-  check(code, static_cast<std::size_t>(std::max(count, 0)));
+  if (code == MPI_ERR_IN_STATUS) {
+    for (int i = 0; i < count; ++i) mpi::check_mpi(statuses_[static_cast<std::size_t>(i)].MPI_ERROR);
+  }
+  mpi::check_mpi(code);
   return count;
-}
-
-std::span<const Requests::Finished> Requests::all_within(double poll_us) {
-  finished_.clear();
-  for (std::size_t place = 0; place < requests_.size(); ++place)
-    if (!empty(place)) finished_.push_back({place, {}});
-  const double until_us = core::now_us() + poll_us;
-  int all = 0;
-  do {
-    check(MPI_Testall(static_cast<int>(requests_.size()), requests_.data(), &all, statuses_.data()), statuses_.size());
-  } while (all == 0 && core::now_us() < until_us);
-  if (all == 0) finished_.clear();
-  for (Finished& one : finished_) one.status = statuses_[one.place];
-  return finished_;
 }
 
 std::span<const Requests::Finished> Requests::wait(const Patience& patience) {

@@ -25,15 +25,9 @@ class Requests {
   /// call. Throws Error (communication).
   std::span<const Finished> wait(const Patience& patience);
 
-  /// Polls for `poll_us` whether all places in use have finished: one look at each, where wait() looks once for every
-  /// one that finishes. Then they are returned, and empty, as by wait(); otherwise none has been touched and nothing is
-  /// returned. Throws Error (communication).
-  std::span<const Finished> all_within(double poll_us);
-
  private:
   double expected_us_ = 0;  // of a wait, since reset
   int poll();
-  void check(int code, std::size_t statuses) const;
   std::vector<MPI_Request> requests_;
   std::vector<MPI_Status> statuses_;
   std::vector<int> places_;

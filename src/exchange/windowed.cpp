@@ -69,7 +69,6 @@ class Windowed : public Transport {
   void receive(Peer& peer, std::size_t place);
   void send(Peer& peer, std::size_t place);
   void send_more(std::span<Peer> tier);
-  [[nodiscard]] bool posted_whole() const;
   std::span<const Requests::Finished> wait();
   void finish(std::size_t place, const MPI_Status& status, ProgressRecord& progress);
 
@@ -159,12 +158,6 @@ void Windowed::finish(std::size_t place, const MPI_Status& status, ProgressRecor
   if (!peer.recv.all_started()) receive(peer, place);
 }
 
-/// Then nothing is left to do between one request's end and the next.
-bool Windowed::posted_whole() const {
-  return std::all_of(peers_.begin(), peers_.end(),
-                     [](const Peer& peer) { return peer.send.all_started() && peer.recv.all_started(); });
-}
-
 std::span<const Requests::Finished> Windowed::wait() {
   const auto first_remote = peers_.begin() + static_cast<std::ptrdiff_t>(local_peers_);
   const bool local_open =
@@ -190,10 +183,6 @@ void Windowed::run(const AllToAll& args, ProgressRecord& progress) {
     for (std::size_t p = 0; p < peer.receive_places(); ++p) receive(peer, peer.first_place + p);
   send_more(remote);
   send_more(local);
-  if (posted_whole()) {
-    const Patience& patience = remote.empty() ? kWithinNode : kBetweenNodes;
-    for (const auto& [place, status] : requests_.all_within(patience.poll_us)) finish(place, status, progress);
-  }
   for (auto batch = wait(); !batch.empty(); batch = wait()) {
     for (const auto& [place, status] : batch) finish(place, status, progress);
     send_more(remote);
