@@ -12,12 +12,6 @@ cudaStream_t CudaMpiExchange::watched(device::Stream& comm) {
   return stream->get();
 }
 
-void CudaMpiExchange::transport(const AllToAll& args) {
-  progress_.start(args, rank());
-  transport_->run(args, progress_);
-  progress_.finish();
-}
-
 void CudaMpiExchange::attempt(const std::function<void()>& work) noexcept {
   {
     const std::lock_guard lock(mutex_);
