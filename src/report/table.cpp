@@ -126,7 +126,7 @@ std::string table(const measure::Report& report) {
   for (const measure::Row& row : report.rows)
     result += "\n" + strategy_section(row, style, report.clock_uncertainty_us);
   result += comparison_section(report, style) + choice_section(report, style);
-  if (!report.notes.empty()) result += "\n";
+  if (!report.notes.empty()) result += '\n';
   for (const std::string& note : report.notes) result += wrapped("note: " + note, "  ");
   return result;
 }

@@ -64,7 +64,7 @@ std::string reason(const Row& row, const Row& base, const Style& style) {
   if (row.exposed_us && *row.exposed_us <= 0) return "communication was hidden, but its steps took longer in all";
   if (row.exposed_us)
     return fmt::format("{} {} of communication stay exposed: the compute beside it is too short or not independent",
-                       style.time(*row.exposed_us), style.unit());
+                       style.time(row.exposed_us), style.unit());
   return "nothing ran beside the communication";
 }
 
