@@ -6,32 +6,6 @@
 
 namespace ep::schedule {
 
-namespace {
-
-bool touches(const Operation& a, const Operation& b) {
-  const auto meet = [](const std::vector<BufferId>& x, const std::vector<BufferId>& y) {
-    for (const BufferId& one : x)
-      for (const BufferId& other : y)
-        if (one == other) return true;
-    return false;
-  };
-  return meet(a.writes, b.writes) || meet(a.writes, b.reads) || meet(a.reads, b.writes);
-}
-
-/// Marks `id` and all that is ordered before it.
-void mark_ordered(const Schedule& schedule, int id, std::vector<bool>& ordered) {
-  if (ordered[static_cast<std::size_t>(id)]) return;
-  ordered[static_cast<std::size_t>(id)] = true;
-  const Operation& op = schedule.ops[static_cast<std::size_t>(id)];
-  for (const int wait : op.waits) mark_ordered(schedule, wait, ordered);
-  for (int earlier = id - 1; earlier >= 0; --earlier) {
-    const Lane lane = schedule.ops[static_cast<std::size_t>(earlier)].lane;
-    if (lane == op.lane || lane == Lane::host) mark_ordered(schedule, earlier, ordered);
-  }
-}
-
-}  // namespace
-
 Builder::Builder(const plan::Plan& plan, const plan::LayerShape& shape, std::string strategy, bool serial,
                  Direction direction)
     : plan_(plan), shape_(shape), serial_(serial) {
@@ -55,16 +29,15 @@ Operation& Builder::add(OpKind kind, Lane lane, int part, int parts, Work work, 
       id, std::string(name_of(kind)), kind, lane, part, parts, std::move(work), std::move(reads), std::move(writes),
       {}};
   if (parts > 1) op.name += fmt::format("[{}]", part);
-  std::vector<bool> ordered(schedule_.ops.size(), false);
-  for (const Operation& earlier : schedule_.ops) {
-    if (earlier.lane == lane || earlier.lane == Lane::host) mark_ordered(schedule_, earlier.id, ordered);
-  }
+  order_.add(lane);
   // Latest first: a wait for a late operation often covers the earlier ones.
   for (int earlier = id - 1; earlier >= 0; --earlier) {
-    const bool needed = touches(schedule_.ops[static_cast<std::size_t>(earlier)], op) || (serial_ && earlier == id - 1);
-    if (!needed || ordered[static_cast<std::size_t>(earlier)]) continue;
+    if (order_.ordered(earlier, id)) continue;
+    const bool needed =
+        conflict(schedule_.ops[static_cast<std::size_t>(earlier)], op) != nullptr || (serial_ && earlier == id - 1);
+    if (!needed) continue;
     op.waits.push_back(earlier);
-    mark_ordered(schedule_, earlier, ordered);
+    order_.wait_for(earlier);
   }
   schedule_.ops.push_back(std::move(op));
   return schedule_.ops.back();

@@ -2,6 +2,7 @@
 #include <vector>
 
 #include "plan/plan.hpp"
+#include "schedule/order.hpp"
 #include "schedule/schedule.hpp"
 
 namespace ep::schedule {
@@ -59,6 +60,7 @@ class Builder {
   const plan::LayerShape& shape_;
   bool serial_;
   Schedule schedule_;
+  Order order_;
 };
 
 }  // namespace ep::schedule

@@ -1,65 +1,21 @@
-#include <algorithm>
-#include <array>
-#include <optional>
-
 #include <fmt/format.h>
 
 #include "core/error.hpp"
+#include "schedule/order.hpp"
 #include "schedule/schedule.hpp"
 
 namespace ep::schedule {
 
-namespace {
-
-using Order = std::vector<std::vector<bool>>;  // [later][earlier]: earlier has ended before later starts
-
-void inherit(Order& before, std::size_t later, std::size_t earlier) {
-  before[later][earlier] = true;
-  for (std::size_t i = 0; i < earlier; ++i) {
-    if (before[earlier][i]) before[later][i] = true;
-  }
-}
-
-/// Transitive closure in one pass: every edge points from an earlier id to a later one.
-Order happens_before(const Schedule& schedule) {
-  const std::size_t count = schedule.ops.size();
-  Order before(count, std::vector<bool>(count, false));
-  std::array<std::optional<std::size_t>, 3> last_in_lane;
-  for (std::size_t i = 0; i < count; ++i) {
-    const Operation& op = schedule.ops[i];
-    auto& last = last_in_lane[static_cast<std::size_t>(op.lane)];
-    if (last) inherit(before, i, *last);
-    // The host issues in order and blocks in its own operations: what it issues later starts later.
-    const auto& last_host = last_in_lane[static_cast<std::size_t>(Lane::host)];
-    if (last_host && *last_host != i) inherit(before, i, *last_host);
-    for (const int wait : op.waits) inherit(before, i, static_cast<std::size_t>(wait));
-    last = i;
-  }
-  return before;
-}
-
-const BufferId* first_shared(const std::vector<BufferId>& a, const std::vector<BufferId>& b) {
-  const auto found = std::find_first_of(a.begin(), a.end(), b.begin(), b.end());
-  return found == a.end() ? nullptr : &*found;
-}
-
-/// The buffer over which two operations must not run at once, if any.
-const BufferId* conflict(const Operation& a, const Operation& b) {
-  if (const BufferId* buffer = first_shared(a.writes, b.writes)) return buffer;
-  if (const BufferId* buffer = first_shared(a.writes, b.reads)) return buffer;
-  return first_shared(a.reads, b.writes);
-}
-
-}  // namespace
-
 std::vector<Race> find_races(const Schedule& schedule) {
-  const Order before = happens_before(schedule);
+  Order order;
   std::vector<Race> races;
-  for (std::size_t later = 0; later < schedule.ops.size(); ++later) {
-    for (std::size_t earlier = 0; earlier < later; ++earlier) {
-      if (before[later][earlier]) continue;
-      const BufferId* buffer = conflict(schedule.ops[earlier], schedule.ops[later]);
-      if (buffer != nullptr) races.push_back({static_cast<int>(earlier), static_cast<int>(later), *buffer});
+  for (const Operation& later : schedule.ops) {
+    order.add(later.lane);
+    for (const int wait : later.waits) order.wait_for(wait);
+    for (const Operation& earlier : schedule.ops) {
+      if (earlier.id == later.id) break;
+      if (order.ordered(earlier.id, later.id)) continue;
+      if (const BufferId* buffer = conflict(earlier, later)) races.push_back({earlier.id, later.id, *buffer});
     }
   }
   return races;

@@ -49,7 +49,7 @@ std::set<std::pair<std::uint8_t, int>> as_set(const std::vector<BufferId>& buffe
   return set;
 }
 
-bool conflict(const Operation& a, const Operation& b) {
+bool touch_the_same(const Operation& a, const Operation& b) {
   const auto meet = [](const std::vector<BufferId>& x, const std::vector<BufferId>& y) {
     const auto in_y = as_set(y);
     return std::any_of(x.begin(), x.end(), [&](const BufferId& buffer) {
@@ -64,7 +64,7 @@ std::set<std::pair<int, int>> races_by_search(const Schedule& schedule) {
   std::set<std::pair<int, int>> races;
   for (const Operation& first : schedule.ops) {
     for (const Operation& second : schedule.ops) {
-      if (second.id <= first.id || !conflict(first, second)) continue;
+      if (second.id <= first.id || !touch_the_same(first, second)) continue;
       if (starts_without(schedule, first.id, second.id)) races.emplace(first.id, second.id);
     }
   }
