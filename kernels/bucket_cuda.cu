@@ -1,6 +1,8 @@
 // A stable counting sort in four kernels: count per tile, scan over tiles, scan over buckets, place. Tiles count
 // experts rather than buckets: there are at most 1,024 of those, however many ranks there are.
 
+#include <algorithm>
+
 #include "kernels/bucket.hpp"
 #include "kernels/launch.cuh"
 
@@ -11,7 +13,7 @@ constexpr int kMaxExperts = 1024;
 constexpr int kRounds = 4;                                 // slots of a lane
 constexpr int kWarpSlots = kRounds * gpu::kWarp;           // consecutive slots of a warp, in the order of the tokens
 constexpr int kTileSlots = kWarpSlots * gpu::kBlockWarps;  // of a block
-constexpr int kScanThreads = 1024;
+constexpr int kMostScanThreads = 1024;
 
 struct Layout {
   std::int64_t slots;
@@ -89,16 +91,18 @@ __device__ inline std::int32_t warp_inclusive_sum(std::int32_t value) {
 }
 
 // One block: buckets are few. Reads and writes 4 bytes a bucket.
-__global__ void __launch_bounds__(kScanThreads) scan_buckets(BucketArgs args, Layout layout) {
-  __shared__ std::int32_t warp_sums[kScanThreads / gpu::kWarp];
-  std::int32_t start = 0;  // of this pass over kScanThreads buckets
-  for (std::int32_t first = 0; first < args.buckets; first += kScanThreads) {
+__global__ void __launch_bounds__(kMostScanThreads) scan_buckets(BucketArgs args, Layout layout) {
+  __shared__ std::int32_t warp_sums[kMostScanThreads / gpu::kWarp];
+  const auto threads = static_cast<std::int32_t>(blockDim.x);
+  std::int32_t start = 0;  // of this pass over as many buckets as there are threads
+  for (std::int32_t first = 0; first < args.buckets; first += threads) {
     const std::int32_t bucket = first + static_cast<std::int32_t>(threadIdx.x);
     const std::int32_t count = bucket < args.buckets ? args.counts[bucket] : 0;
     const std::int32_t inclusive = warp_inclusive_sum(count);
     if (gpu::lane() == gpu::kWarp - 1) warp_sums[gpu::warp()] = inclusive;
     __syncthreads();
-    const std::int32_t sums = warp_inclusive_sum(warp_sums[gpu::lane()]);  // every warp for itself
+    const bool has_warp = gpu::lane() < threads / gpu::kWarp;
+    const std::int32_t sums = warp_inclusive_sum(has_warp ? warp_sums[gpu::lane()] : 0);  // every warp for itself
     const std::int32_t before = __shfl_sync(gpu::kAllLanes, sums, gpu::warp() - (gpu::warp() > 0 ? 1 : 0));
     const std::int32_t warp_start = gpu::warp() > 0 ? before : 0;
     if (bucket < args.buckets) layout.bucket_starts[bucket] = start + warp_start + inclusive - count;
@@ -152,12 +156,14 @@ void bucket_cuda(const BucketArgs& args, StreamHandle stream) {
                            std::to_string(kMaxExperts));
   const Layout layout = lay_out(args);
   const std::int64_t shared_bytes = gpu::kBlockWarps * args.experts * std::int64_t{sizeof(std::int32_t)};
+  const int scan_warps = (args.buckets + gpu::kWarp - 1) / gpu::kWarp;
+  const int scan_threads = std::clamp(scan_warps * gpu::kWarp, gpu::kWarp, kMostScanThreads);
   const std::int64_t expert_blocks = (args.experts + gpu::kBlockThreads - 1) / gpu::kBlockThreads;
   check(cudaMemsetAsync(args.counts, 0, static_cast<std::size_t>(args.buckets) * sizeof(std::int32_t),
                         static_cast<cudaStream_t>(stream)));  // buckets without an expert
   gpu::launch("bucket", count_tiles, layout.tiles, gpu::kBlockThreads, shared_bytes, stream, args, layout);
   gpu::launch("bucket", scan_tiles, expert_blocks, gpu::kBlockThreads, 0, stream, args, layout);
-  gpu::launch("bucket", scan_buckets, 1, kScanThreads, 0, stream, args, layout);
+  gpu::launch("bucket", scan_buckets, 1, scan_threads, 0, stream, args, layout);
   gpu::launch("bucket", place, layout.tiles, gpu::kBlockThreads, shared_bytes, stream, args, layout);
 }
 
