@@ -1,20 +1,17 @@
-# ep_add_unit_test(NAME SOURCES … DEPS … [LABELS …]): a GoogleTest program whose tests ctest knows one by one; built with
-# a sanitizer, which takes long to start, it is one test.
+# ep_add_unit_test(NAME SOURCES … DEPS …): a GoogleTest program whose tests ctest knows one by one; built with a
+# sanitizer, which takes long to start, it is one test.
 function(ep_add_unit_test name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;DEPS;LABELS")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;DEPS")
   add_executable(${name} ${arg_SOURCES})
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
   target_link_libraries(${name} PRIVATE ep::flags ${arg_DEPS} GTest::gmock GTest::gtest_main)
-  # A list does not survive gtest_discover_tests. One label does, and `ctest -L` takes patterns: both words find it.
-  list(PREPEND arg_LABELS unit)
-  list(JOIN arg_LABELS "." labels)
   if(EP_SANITIZE)
     add_test(NAME ${name} COMMAND ${name})
-    set_tests_properties(${name} PROPERTIES LABELS "${labels}" TIMEOUT 600)
+    set_tests_properties(${name} PROPERTIES LABELS "unit;sanitize" TIMEOUT 600)
     return()
   endif()
   gtest_discover_tests(${name} TEST_PREFIX ${name}. NO_PRETTY_VALUES DISCOVERY_TIMEOUT 60
-    PROPERTIES LABELS "${labels}" TIMEOUT 120)
+    PROPERTIES LABELS unit TIMEOUT 120)
 endfunction()
 
 # More ranks than cores is the normal case for tests, and containers run as root.
