@@ -1,7 +1,8 @@
 """Stops or kills a rank of `epbench run` in the middle: the job must end by itself, say who is missing, and keep what it
 had measured.
 
-Usage: hang_test.py EPBENCH MPIRUN...
+Usage: hang_test.py EPBENCH DEVICE TESTS MPIRUN...
+DEVICE: options of `epbench run`, in one word. TESTS: methods of Hang, in one word; empty: all.
 """
 
 import json
@@ -13,12 +14,12 @@ import tempfile
 import time
 import unittest
 
-EPBENCH, MPIRUN = sys.argv[1], sys.argv[2:]
+EPBENCH, DEVICE, TESTS, MPIRUN = sys.argv[1], sys.argv[2].split(), sys.argv[3].split(), sys.argv[4:]
 RANKS = 4
 TIMEOUT_S = 10  # more than any step takes on a busy machine
 SLACK_S = 40    # for starting to end, on the same
 # It never converges and has more time than the test.
-ENDLESS = ["--device", "cpu", "--tokens", "8", "--hidden", "32", "--ffn", "16", "--shared-ffn", "16", "--experts", "8",
+ENDLESS = [*DEVICE, "--tokens", "8", "--hidden", "32", "--ffn", "16", "--shared-ffn", "16", "--experts", "8",
            "--topk", "2", "-n", "100000000", "--time-limit", "10000", "--timeout", str(TIMEOUT_S)]
 
 
@@ -108,4 +109,4 @@ class Hang(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main(argv=sys.argv[:1], verbosity=2)
+    unittest.main(argv=sys.argv[:1] + [f"Hang.{test}" for test in TESTS], verbosity=2)

@@ -9,6 +9,7 @@
 #include "layer/reference.hpp"
 #include "schedule/strategy.hpp"
 #include "tests/mpi/layer_backend.hpp"
+#include "tests/mpi/part_of_run.hpp"
 
 namespace ep::layer {
 namespace {
@@ -107,7 +108,9 @@ INSTANTIATE_TEST_SUITE_P(
 TEST_P(LayerTest, EveryStrategyMatchesPlanAndReference) {
   Layer layer = make_layer(*exchange_, 5);
   Executor executor(layer);
-  for (const char* name : {"sequential", "overlapped", "chunked:3", "two-batch", "chunked:5", "overlapped"}) {
+  const std::vector<std::string> strategies{"sequential", "overlapped", "chunked:3",
+                                            "two-batch",  "chunked:5",  "overlapped"};
+  for (const std::string& name : part_of_run(strategies)) {
     const schedule::Strategy strategy = schedule::parse_strategy(name);
     const auto schedule = schedule::build(strategy, plan(strategy.chunks), GetParam().shape);
     layer.set_chunks(strategy.chunks);
@@ -124,8 +127,9 @@ TEST_P(LayerTest, EveryStrategysGradientsMatchTheReference) {
   Layer layer = make_layer(*exchange_, 5, true);
   Executor executor(layer);
   using schedule::Direction;
-  for (const char* name : {"sequential", "overlapped", "overlapped+defer-dw", "chunked:3", "chunked:5+defer-dw",
-                           "two-batch", "two-batch+defer-dw", "chunked:1"}) {
+  const std::vector<std::string> strategies{"sequential",         "overlapped", "overlapped+defer-dw", "chunked:3",
+                                            "chunked:5+defer-dw", "two-batch",  "two-batch+defer-dw",  "chunked:1"};
+  for (const std::string& name : part_of_run(strategies)) {
     for (const Direction direction : {Direction::step, Direction::backward}) {
       const schedule::Strategy strategy = schedule::parse_strategy(name);
       const auto schedule = schedule::build(strategy, plan(strategy.chunks), GetParam().shape, direction);

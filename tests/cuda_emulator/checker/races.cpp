@@ -105,7 +105,7 @@ Checker::ContextId Checker::kernel_context() {
 
 bool Checker::ordered(ContextId before, const Context& now) const {
   const ContextId id = before & kIdMask;
-  if (id < first_id_) return true;
+  if (id < first_id_) return true;  // nobody, or past
   const Context& earlier = contexts_[id - first_id_];
   if (earlier.stream == 0 && now.stream == 0) return true;  // host threads are not checked against one another
   if (earlier.stream == now.stream && earlier.position == now.position) {
@@ -125,10 +125,16 @@ void Checker::touch(Cell* cells, const char* address, std::size_t bytes, Access 
   const bool atomic = kind == Access::atomic;
   const ContextId tag = atomic ? id | kAtomic : id;
   const Context now = contexts_[id - first_id_];
-  const auto conflicts = [&](ContextId other) { return other != 0 && (other & kIdMask) != id && !ordered(other, now); };
+  Cell harmless;  // who was found to be ordered: neighbours mostly have the same past
+  const auto conflicts = [&](ContextId other, ContextId& known) {
+    if (other == known || (other & kIdMask) == id) return false;
+    if (!ordered(other, now)) return true;
+    known = other;
+    return false;
+  };
   for (Cell* each = cells; each != cells + bytes; ++each, ++address) {
     const bool both_atomic = atomic && (each->writer & kAtomic) != 0;
-    if (!both_atomic && conflicts(each->writer)) {
+    if (!both_atomic && conflicts(each->writer, harmless.writer)) {
       report_race(address, kind == Access::read ? "read after write" : "write after write", each->writer, tag);
       each->writer = kPast;
       return;
@@ -136,14 +142,14 @@ void Checker::touch(Cell* cells, const char* address, std::size_t bytes, Access 
     if (kind == Access::read) {
       if (each->reader == id) continue;
       // Two readers are remembered; the older is dropped once it is ordered before the new one.
-      if (conflicts(each->reader)) each->other_reader = each->reader;
+      if (conflicts(each->reader, harmless.reader)) each->other_reader = each->reader;
       each->reader = id;
       continue;
     }
-    for (ContextId* reader : {&each->reader, &each->other_reader}) {
-      if (!conflicts(*reader)) continue;
-      report_race(address, "write after read", *reader, tag);
-      *reader = 0;
+    for (ContextId Cell::*const reader : {&Cell::reader, &Cell::other_reader}) {
+      if (!conflicts(each->*reader, harmless.*reader)) continue;
+      report_race(address, "write after read", each->*reader, tag);
+      each->*reader = 0;
       return;
     }
     *each = {tag, 0, 0};
