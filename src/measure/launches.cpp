@@ -85,9 +85,10 @@ RankResult merge_ranks(const Across<RankResult>& launches) {
 }
 
 void merge_figures(Row& merged, const Across<Row>& launches) {
-  for (double Row::*figure : {&Row::median_us, &Row::p95_us, &Row::max_us, &Row::ci_low_us, &Row::ci_high_us,
-                              &Row::predicted_us, &Row::route_cost_ms})
+  for (double Row::*figure : {&Row::median_us, &Row::p95_us, &Row::max_us, &Row::predicted_us, &Row::route_cost_ms})
     merged.*figure = median_of(launches, figure);
+  merged.ci_low_us = median_of(launches, &Row::ci_low_us);
+  merged.ci_high_us = median_of(launches, &Row::ci_high_us);
   merged.exposed_us = median_of(launches, &Row::exposed_us);
   merged.overlap_efficiency = median_of(launches, &Row::overlap_efficiency);
   merged.compute_interference = median_of(launches, &Row::compute_interference);

@@ -96,8 +96,8 @@ struct Row {
   double median_us = 0;
   double p95_us = 0;
   double max_us = 0;
-  double ci_low_us = 0;
-  double ci_high_us = 0;
+  std::optional<double> ci_low_us;  // null: too few iterations for an interval
+  std::optional<double> ci_high_us;
   double predicted_us = 0;
   double route_cost_ms = 0;
   std::vector<double> launch_medians_us;  // [launches]

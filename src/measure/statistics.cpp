@@ -12,7 +12,7 @@ constexpr double kTail = 0.025;  // on either side of a 95 % interval
 
 }  // namespace
 
-IntervalRanks median_interval_ranks(std::int64_t samples) {
+std::optional<IntervalRanks> median_interval_ranks(std::int64_t samples) {
   const auto n = static_cast<double>(samples);
   // Logarithms, since 2^-n is no double beyond n = 1074.
   double log_probability = -n * std::log(2.0);
@@ -24,8 +24,8 @@ IntervalRanks median_interval_ranks(std::int64_t samples) {
     log_probability += std::log((n - k + 1) / k);
     below += std::exp(log_probability);
   }
-  if (low == 0) return {1, samples};
-  return {low, samples + 1 - low};
+  if (low == 0) return std::nullopt;
+  return IntervalRanks{low, samples + 1 - low};
 }
 
 Summary summarise(std::span<const double> samples) {
@@ -33,18 +33,17 @@ Summary summarise(std::span<const double> samples) {
   std::sort(sorted.begin(), sorted.end());
   const auto count = static_cast<std::int64_t>(sorted.size());
   const auto at_rank = [&sorted](std::int64_t rank) { return sorted[static_cast<std::size_t>(rank - 1)]; };
-  const IntervalRanks ranks = median_interval_ranks(count);
-  return {.median = core::sorted_median(sorted),
-          .p95 = at_rank((95 * count + 99) / 100),
-          .max = sorted.back(),
-          .ci_low = at_rank(ranks.low),
-          .ci_high = at_rank(ranks.high)};
+  Summary summary{.median = core::sorted_median(sorted), .p95 = at_rank((95 * count + 99) / 100), .max = sorted.back()};
+  if (const auto ranks = median_interval_ranks(count)) {
+    summary.ci_low = at_rank(ranks->low);
+    summary.ci_high = at_rank(ranks->high);
+  }
+  return summary;
 }
 
 bool converged(const Summary& summary, std::int64_t samples, std::int64_t min_samples, double relative) {
-  constexpr std::int64_t kLeastForInterval = 6;
-  return samples >= std::max(min_samples, kLeastForInterval) && summary.ci_low >= summary.median * (1 - relative) &&
-         summary.ci_high <= summary.median * (1 + relative);
+  return samples >= min_samples && summary.ci_low && *summary.ci_low >= summary.median * (1 - relative) &&
+         *summary.ci_high <= summary.median * (1 + relative);
 }
 
 }  // namespace ep::measure

@@ -154,8 +154,8 @@ void read_times(const Json& json, Row& row) {
   row.median_us = number(json.at("median_us"));
   row.p95_us = number(json.at("p95_us"));
   row.max_us = number(json.at("max_us"));
-  row.ci_low_us = number(json.at("ci_low_us"));
-  row.ci_high_us = number(json.at("ci_high_us"));
+  row.ci_low_us = optional_number(json.at("ci_low_us"));
+  row.ci_high_us = optional_number(json.at("ci_high_us"));
   row.predicted_us = number(json.at("predicted_us"));
   row.route_cost_ms = number(json.at("route_cost_ms"));
   row.exposed_us = optional_number(json.at("exposed_us"));

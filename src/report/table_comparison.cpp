@@ -26,15 +26,20 @@ double comm_us(const Row& row) {
   return total;
 }
 
-double half_interval(const Row& row) {
-  return row.median_us > 0 ? 0.5 * (row.ci_high_us - row.ci_low_us) / row.median_us : 0;
+/// By how much a row's time may be off: the spread of its launches, half the interval of its median, or the 2 % at
+/// which a row stops measuring. Null where neither is known.
+std::optional<double> noise_of(const Row& row) {
+  const auto spread = launch_spread(row);
+  if (row.median_us <= 0 || (!spread && !row.ci_low_us)) return std::nullopt;
+  const double half_interval = row.ci_low_us ? 0.5 * (*row.ci_high_us - *row.ci_low_us) / row.median_us : 0;
+  return std::max({0.02, spread.value_or(0), half_interval});
 }
 
-/// Gains below this are not told apart from noise: the spread of the launches, the interval of either median, or the
-/// 2 % at which a row stops measuring.
-double noise_of(const Row& row, const Row& base) {
-  return std::max(
-      {0.02, launch_spread(row).value_or(0), launch_spread(base).value_or(0), half_interval(row), half_interval(base)});
+/// Gains below this are not told apart from noise.
+std::optional<double> noise_of(const Row& row, const Row& base) {
+  const auto own = noise_of(row);
+  const auto other = noise_of(base);
+  return own && other ? std::optional(std::max(*own, *other)) : std::nullopt;
 }
 
 /// Compute time beside communication over compute time alone, by the cost model; null for one rank.
@@ -82,20 +87,30 @@ std::vector<NoGain> without_gain(const measure::Report& report, const Style& sty
     const Row& base = base_of(report, row);
     if (&row == &base || !measure::trusted(row) || !measure::trusted(base)) continue;
     const double gain = base.median_us / row.median_us;
-    const double noise = noise_of(row, base);
-    if (gain > 1 + noise) continue;
+    const auto noise = noise_of(row, base);
+    if (!noise || gain > 1 + *noise) continue;
     const std::string why = reason(row, base, style);
     auto same = std::find_if(result.begin(), result.end(),
                              [&](const NoGain& other) { return other.base == &base && other.reason == why; });
     if (same == result.end()) same = result.insert(result.end(), {&base, why, {}});
     same->strategies.push_back(fmt::format("{} ({:.2f}x)", row.strategy, gain));
-    same->noise = std::max(same->noise, noise);
+    same->noise = std::max(same->noise, *noise);
   }
   return result;
 }
 
 std::string no_gain_notes(const measure::Report& report, const Style& style) {
   std::string notes;
+  std::vector<std::string> unknown;
+  for (const Row& row : report.rows) {
+    const Row& base = base_of(report, row);
+    if (&row != &base && measure::trusted(row) && measure::trusted(base) && !noise_of(row, base))
+      unknown.push_back(row.strategy);
+  }
+  if (!unknown.empty())
+    notes += wrapped(fmt::format("{}: too few iterations to tell a gain from noise; a longer --time-limit gives more.",
+                                 fmt::join(unknown, ", ")),
+                     "  ");
   for (const NoGain& group : without_gain(report, style))
     notes += wrapped(fmt::format("{} {} no gain over {} (noise {:.1f}%): {}.", fmt::join(group.strategies, ", "),
                                  group.strategies.size() == 1 ? "brings" : "bring", group.base->strategy,
@@ -132,9 +147,10 @@ std::string choice_section(const measure::Report& report, const Style& style) {
   const auto result = choice_result(report);
   if (!result) return text;
   if (result->chosen == result->fastest) return text + "  measured: it was the fastest of those measured too\n";
-  return text + fmt::format("  measured: {:.1f}% above {}, the fastest of those measured (noise {:.1f}%)\n",
+  const auto noise = noise_of(*result->chosen, *result->fastest);
+  return text + fmt::format("  measured: {:.1f}% above {}, the fastest of those measured (noise {})\n",
                             result->above_percent(), result->fastest->strategy,
-                            100 * noise_of(*result->chosen, *result->fastest));
+                            noise ? fmt::format("{:.1f}%", 100 * *noise) : "unknown: too few iterations");
 }
 
 std::string comparison_section(const measure::Report& report, const Style& style) {

@@ -115,10 +115,12 @@ std::string waterfall_line(const Row& row, const Style& style) {
 }
 
 std::string median_line(const Row& row, const Style& style) {
-  return labelled(
-      "median", fmt::format("{} (95% interval {} to {}), p95 {}, max {}; {} iterations, {}", style.time(row.median_us),
-                            style.time(row.ci_low_us), style.time(row.ci_high_us), style.time(row.p95_us),
-                            style.time(row.max_us), row.iterations, row.converged ? "converged" : "not converged"));
+  const std::string interval =
+      row.ci_low_us ? fmt::format("95% interval {} to {}", style.time(row.ci_low_us), style.time(row.ci_high_us))
+                    : "too few iterations for an interval";
+  return labelled("median", fmt::format("{} ({}), p95 {}, max {}; {} iteration{}, {}", style.time(row.median_us),
+                                        interval, style.time(row.p95_us), style.time(row.max_us), row.iterations,
+                                        row.iterations == 1 ? "" : "s", row.converged ? "converged" : "not converged"));
 }
 
 std::string launches_line(const Row& row, const Style& style) {

@@ -96,6 +96,19 @@ TEST(ReportTable, AGainWithinTheIntervalIsNone) {
   EXPECT_THAT(joined(report), HasSubstr("noise 20.0%"));
 }
 
+TEST(ReportTable, WithoutAnIntervalNoGainIsJudged) {
+  measure::Report report = sample_report();
+  measure::Row& row = report.rows[1];
+  row.launch_medians_us.clear();
+  row.ci_low_us = row.ci_high_us = std::nullopt;
+  row.iterations = 1;
+  const std::string table = joined(report);
+  EXPECT_THAT(table, HasSubstr("(too few iterations for an interval), p95"));
+  EXPECT_THAT(table, HasSubstr("; 1 iteration, "));
+  EXPECT_THAT(table, HasSubstr("overlapped: too few iterations to tell a gain from noise"));
+  EXPECT_THAT(table, Not(HasSubstr("brings no gain")));
+}
+
 TEST(ReportTable, OneReasonIsGivenOnce) {
   measure::Report report = sample_report();
   report.rows.push_back(report.rows[1]);
