@@ -13,7 +13,7 @@ die() {
 usage() { awk 'NR > 1 { if (!/^#/) exit; sub(/^# ?/, ""); print }' "$0"; }
 
 # Tools that setup put into the clone come first: a CMake newer than the system's.
-[[ -d $root/.venv/bin ]] && PATH=$root/.venv/bin:$PATH
+[[ -d $root/.venv/tools ]] && PATH=$root/.venv/tools:$PATH
 
 # Compilers are memory-hungry: one job a core, but no more than one for every 1.5 GiB that is free.
 build_jobs() {

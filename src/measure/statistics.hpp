@@ -24,8 +24,8 @@ struct Summary {
   double median = 0;
   double p95 = 0;  // nearest rank: the ceil(0.95 n)-th smallest
   double max = 0;
-  std::optional<double> ci_low;  // 95 % interval of the median, by median_interval_ranks
-  std::optional<double> ci_high;
+  std::optional<double> ci_low{};  // 95 % interval of the median, by median_interval_ranks
+  std::optional<double> ci_high{};
 };
 
 /// @pre samples is not empty
