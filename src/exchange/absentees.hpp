@@ -10,7 +10,8 @@ namespace ep::exchange {
 class Absentees {
  public:
   /// @pre collective
-  explicit Absentees(const mpi::Communicator& communicator) : communicator_(communicator.duplicate()) {}
+  explicit Absentees(const mpi::Communicator& communicator)
+      : communicator_(*new mpi::Communicator(communicator.duplicate())) {}
 
   struct Found {
     std::string ranks;       // "2,5", or "none"
@@ -21,7 +22,8 @@ class Absentees {
   [[nodiscard]] Found find(std::int64_t number) const;
 
  private:
-  mpi::Communicator communicator_;
+  // Never freed: what nobody took must not arrive in a communicator made later.
+  const mpi::Communicator& communicator_;
 };
 
 }  // namespace ep::exchange

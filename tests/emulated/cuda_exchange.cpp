@@ -3,6 +3,7 @@
 
 #include "core/error.hpp"
 #include "device/cuda_device.hpp"
+#include "exchange/absentees.hpp"
 #include "exchange/cuda_exchanges.hpp"
 #include "nccl/communicator.hpp"
 #include "tests/conformance/exchange_suite.hpp"
@@ -52,6 +53,20 @@ TEST(NcclExchange, IsNotMadeBeforeItIsConnected) {
   ncclUniqueId id;
   bytes.copy(id.internal, sizeof(id));
   const nccl::Communicator communicator(id, 2, 1, {0, 0.5});
+}
+
+/// Rank 1 says nothing and rank 3 is an exchange behind; the lowest of the others may speak.
+TEST(Absentees, AreThoseWhoHaveNotReportedTheExchange) {
+  const mpi::Communicator world = mpi::Communicator::world();
+  if (world.size() < 3) GTEST_SKIP() << "takes two ranks that wait and one that does not come";
+  if (!takes_long_tests()) GTEST_SKIP() << "waits a second: other seeds do";
+  const Absentees absentees(world);
+  if (world.rank() == 1) return;
+  constexpr int kBehind = 3;
+  const Absentees::Found found = absentees.find(world.rank() == kBehind ? 4 : 5);
+  if (world.rank() == kBehind) return;
+  EXPECT_EQ(found.ranks, world.size() > kBehind ? "1,3" : "1");
+  EXPECT_EQ(found.first_here, world.rank() == 0);
 }
 
 /// The last rank never comes: the others' wait must end, and name it.
