@@ -104,7 +104,8 @@ def exposed_limits(rows, scale):
 def draw_strategies(report):
     rows = report["rows"]
     overlap = any(row["exposed_us"] is not None for row in rows)
-    longest = max(max(row["ci_high_us"] or row["median_us"] or 0, row["predicted_us"]) for row in rows)
+    reach = [row["ci_high_us"] or row["median_us"] or 0 for row in rows]  # of what is drawn as measured
+    longest = max(reach + [row["predicted_us"] for row in rows])
     scale = Scale(longest)
     height = 0.5 * len(rows) + 1.75
     figure, panels = plt.subplots(1, 1 + overlap, squeeze=False, sharey=True, figsize=(11, height),
@@ -115,7 +116,7 @@ def draw_strategies(report):
     for place, row in enumerate(rows):
         ends = (speed_up(row, report, "median_us"),
                 speed_up(row, report, "predicted_us") + error_of(row["median_us"], row["predicted_us"]))
-        pair_of_bars(panels[0, 0], place, row["median_us"], row["predicted_us"], scale, ends, row["ci_high_us"] or row["median_us"] or 0)
+        pair_of_bars(panels[0, 0], place, row["median_us"], row["predicted_us"], scale, ends, reach[place])
         if row["ci_low_us"]:
             interval = row["ci_low_us"] / scale.us, row["ci_high_us"] / scale.us
             panels[0, 0].plot(interval, [place - 0.2] * 2, color=BLACK, linewidth=1.2, marker="|", markersize=4)

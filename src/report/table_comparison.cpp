@@ -108,9 +108,10 @@ std::string no_gain_notes(const measure::Report& report, const Style& style) {
       unknown.push_back(row.strategy);
   }
   if (!unknown.empty())
-    notes += wrapped(fmt::format("{}: too few iterations to tell a gain from noise; a longer --time-limit gives more.",
-                                 fmt::join(unknown, ", ")),
-                     "  ");
+    notes +=
+        wrapped(fmt::format("{}: too few iterations to tell a gain from noise: a larger -n or --time-limit gives more.",
+                            fmt::join(unknown, ", ")),
+                "  ");
   for (const NoGain& group : without_gain(report, style))
     notes += wrapped(fmt::format("{} {} no gain over {} (noise {:.1f}%): {}.", fmt::join(group.strategies, ", "),
                                  group.strategies.size() == 1 ? "brings" : "bring", group.base->strategy,

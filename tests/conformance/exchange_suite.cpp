@@ -63,14 +63,13 @@ TEST_P(ExchangeSuite, ALateRankDelaysButBreaksNothing) {
 
 /// What a layer does: compute fills the send buffer, the exchange waits for it, compute waits for the exchange.
 TEST_P(ExchangeSuite, TakesItsPlaceInTheOrderOfStreams) {
-  constexpr std::int64_t kAllBytes = 2 << 20;  // long enough for a missing order to show
+  constexpr std::int64_t kBytes = 1 << 20;  // for each peer: long enough for a missing order to show
   constexpr int kRepeats = 5;
-  const std::int64_t bytes = kAllBytes / ranks_;
-  const std::vector<std::int64_t> rows(static_cast<std::size_t>(ranks_), bytes);
+  const std::vector<std::int64_t> rows(static_cast<std::size_t>(ranks_), kBytes);
   std::vector<std::int64_t> offsets;
-  for (int r = 0; r < ranks_; ++r) offsets.push_back(r * bytes);
-  const device::Buffer send = device_->allocate(ranks_ * bytes, device::MemoryUse::exchange);
-  const device::Buffer recv = device_->allocate(ranks_ * bytes, device::MemoryUse::exchange);
+  for (int r = 0; r < ranks_; ++r) offsets.push_back(r * kBytes);
+  const device::Buffer send = device_->allocate(ranks_ * kBytes, device::MemoryUse::exchange);
+  const device::Buffer recv = device_->allocate(ranks_ * kBytes, device::MemoryUse::exchange);
   const auto filled = device_->create_event();
   const auto arrived = device_->create_event();
   std::vector<std::byte> last(static_cast<std::size_t>(kRepeats * ranks_));
@@ -83,7 +82,7 @@ TEST_P(ExchangeSuite, TakesItsPlaceInTheOrderOfStreams) {
     device_->record(*arrived, device_->comm_stream());
     device_->wait(compute, *arrived);
     for (int r = 0; r < ranks_; ++r)
-      device_->copy(compute, &last[static_cast<std::size_t>(i * ranks_ + r)], recv.data() + (r + 1) * bytes - 1, 1);
+      device_->copy(compute, &last[static_cast<std::size_t>(i * ranks_ + r)], recv.data() + (r + 1) * kBytes - 1, 1);
     device_->fill(compute, recv.data(), 0, recv.size_bytes());
     // The next exchange writes the receive buffer, so it comes after the reading.
     device_->record(*filled, compute);

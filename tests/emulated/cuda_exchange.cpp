@@ -40,7 +40,6 @@ TEST(CudaExchanges, RefuseAnotherDevicesStream) {
 TEST(NcclExchange, IsNotMadeBeforeItIsConnected) {
   const mpi::Communicator world = mpi::Communicator::world();
   if (world.size() != 2) GTEST_SKIP() << "takes one rank that connects and one that does not come";
-  if (!takes_long_tests()) GTEST_SKIP() << "waits a second: other seeds do";
   const auto device = make_device_for_nccl();
   if (world.rank() == 0) {
     EXPECT_THROW(make_nccl_exchange(world, {0, 0.5}), core::Error);
@@ -73,7 +72,6 @@ TEST(Absentees, AreThoseWhoHaveNotReportedTheExchange) {
 TEST(NcclExchange, ARankThatIsMissingEndsTheWait) {
   const mpi::Communicator world = mpi::Communicator::world();
   if (world.size() != 2) GTEST_SKIP() << "takes one rank that waits and one that does not come";
-  if (!takes_long_tests()) GTEST_SKIP() << "waits a second: other seeds do";
   const auto device = make_device_for_nccl();
   const auto exchange = make_nccl_exchange(world, {0, 0.5});
   const device::Buffer rows = device->allocate(64, device::MemoryUse::exchange);
