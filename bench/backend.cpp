@@ -78,7 +78,6 @@ void require_used(const RunOptions& options, bool cuda, bool nccl) {
 
 Backend make_cpu_backend(const RunOptions& options, const RunConfig& config, const mpi::Communicator& communicator) {
   Backend backend;
-  backend.device = device::make_cpu_device(options.threads > 0 ? options.threads : default_threads(communicator));
   // What is refused is refused on every rank, before anything is communicated.
   mpi::all_or_none(communicator, [&] {
     if (options.exchange == "nccl")
@@ -86,6 +85,8 @@ Backend make_cpu_backend(const RunOptions& options, const RunConfig& config, con
     require_used(options, false, false);
     backend.exchange = exchange::make_mpi_exchange(communicator, config.mpi);
   });
+  backend.device = device::make_cpu_device({options.threads > 0 ? options.threads : default_threads(communicator),
+                                            backend.exchange->reads_senders_memory()});
   return backend;
 }
 
@@ -166,6 +167,8 @@ std::vector<std::string> tuning_notes(const RunOptions& options, const Backend& 
   if (!backend.exchange->registration().empty())
     notes.push_back(
         fmt::format("registering the exchange's buffers with NCCL was {}", backend.exchange->registration()));
+  if (!backend.exchange->within_node().empty())
+    notes.push_back(fmt::format("rows between ranks of a node: {}", backend.exchange->within_node()));
   if (!backend.mpi_buffers.empty()) notes.push_back(backend.mpi_buffers);
   return notes;
 }

@@ -154,9 +154,12 @@ void declare_back_end(CLI::App& command, RunOptions& o) {
       ->group(where);
   command.add_option("--exchange-algorithm", o.algorithm, "windowed, ialltoallv")->group(where);
   command
-      .add_option("--window-in-node", o.window_in_node, "windowed, within a node: FRAGMENT[xIN_FLIGHT], 0: whole, all")
+      .add_option("--window-in-node", o.window_in_node,
+                  "windowed, within a node: direct: cpu ranks copy from each other's memory; else messages of "
+                  "FRAGMENT[xIN_FLIGHT], 0: whole, all")
       ->group(where);
-  command.add_option("--window-between-nodes", o.window_between_nodes, "the same between nodes")->group(where);
+  command.add_option("--window-between-nodes", o.window_between_nodes, "windowed, between nodes: FRAGMENT[xIN_FLIGHT]")
+      ->group(where);
   command
       .add_option("--mpi-buffers", o.mpi_buffers,
                   "GPU rows over MPI: device: MPI is given device memory; pinned: staged through host memory; auto: "
@@ -232,7 +235,9 @@ RunConfig resolve(const RunOptions& o) {
   config.mpi.algorithm = o.algorithm;
   require(o.algorithm == "windowed" || o.algorithm == "ialltoallv", "--exchange-algorithm", o.algorithm,
           "wanted windowed or ialltoallv");
-  config.mpi.in_node = parse_window(o.window_in_node, "--window-in-node", config.mpi.in_node);
+  config.mpi.direct_in_node = o.window_in_node == "direct";
+  if (!config.mpi.direct_in_node)
+    config.mpi.in_node = parse_window(o.window_in_node, "--window-in-node", config.mpi.in_node);
   config.mpi.between_nodes = parse_window(o.window_between_nodes, "--window-between-nodes", config.mpi.between_nodes);
   return config;
 }
@@ -256,7 +261,7 @@ measure::Values values_of(const RunOptions& o) {
           {"device", o.device},
           {"exchange", o.exchange},
           {"exchange-algorithm", o.algorithm},
-          {"window-in-node", window(config.mpi.in_node)},
+          {"window-in-node", config.mpi.direct_in_node ? "direct" : window(config.mpi.in_node)},
           {"window-between-nodes", window(config.mpi.between_nodes)},
           {"mpi-buffers", o.mpi_buffers},
           {"threads", std::int64_t{o.threads}},

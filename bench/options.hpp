@@ -36,7 +36,7 @@ struct RunOptions {
   std::string device = "auto";
   std::string exchange = "auto";
   std::string algorithm = "windowed";
-  std::string window_in_node = "0x0";  // FRAGMENT[xIN_FLIGHT]; exchange::MpiOptions says why these
+  std::string window_in_node = "direct";  // or FRAGMENT[xIN_FLIGHT]; exchange::MpiOptions says why these
   std::string window_between_nodes = "63Kx1";
   std::string mpi_buffers = "auto";
   int threads = 0;

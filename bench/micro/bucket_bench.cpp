@@ -31,7 +31,7 @@ struct Job {
 /// Runs `work` and pack in turn; the counter is the share of pack's median time.
 template <class Work>
 void run_beside_pack(benchmark::State& state, Work&& work) {
-  const auto device = device::make_cpu_device(1);
+  const auto device = device::make_cpu_device({.threads = 1});
   bench::PackCase pack(*device, state.range(0), static_cast<int>(state.range(1)));
   const Job job(state.range(0), static_cast<int>(state.range(1)));
   const plan::Plan plan = job.make_plan();

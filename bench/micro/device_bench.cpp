@@ -17,7 +17,7 @@ device::CpuStream& cpu(device::Stream& stream) {
 }
 
 void enqueue(benchmark::State& state) {
-  const auto device = device::make_cpu_device(1);
+  const auto device = device::make_cpu_device({.threads = 1});
   int runs = 0;
   for (auto _ : state) {
     for (int i = 0; i < kBatch; ++i) cpu(device->compute_stream()).enqueue([&runs] { ++runs; });
@@ -27,7 +27,7 @@ void enqueue(benchmark::State& state) {
 }
 
 void record(benchmark::State& state) {
-  const auto device = device::make_cpu_device(1);
+  const auto device = device::make_cpu_device({.threads = 1});
   const auto event = device->create_event();
   for (auto _ : state) {
     for (int i = 0; i < kBatch; ++i) device->record(*event, device->compute_stream());
@@ -40,7 +40,7 @@ void record(benchmark::State& state) {
 /// that step ran on the other stream.
 void step(benchmark::State& state) {
   const bool hand_over = state.range(0) != 0;
-  const auto device = device::make_cpu_device(1);
+  const auto device = device::make_cpu_device({.threads = 1});
   std::vector<std::unique_ptr<device::Event>> events;
   for (int i = 0; i < 2 * kBatch; ++i) events.push_back(device->create_event());
   for (auto _ : state) {
@@ -60,7 +60,7 @@ void step(benchmark::State& state) {
 
 /// One closure and back: the latency when a stream sleeps, mostly the scheduler's.
 void round_trip(benchmark::State& state) {
-  const auto device = device::make_cpu_device(1);
+  const auto device = device::make_cpu_device({.threads = 1});
   for (auto _ : state) {
     cpu(device->compute_stream()).enqueue([] {});
     device->synchronize();

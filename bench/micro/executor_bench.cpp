@@ -20,7 +20,7 @@ class NoExchange : public exchange::Exchange {
 
 /// Time an operation, from the first start to the last end of an iteration, less the time inside operations.
 void overhead_per_step(benchmark::State& state, const char* strategy) {
-  const auto device = device::make_cpu_device(1);
+  const auto device = device::make_cpu_device({.threads = 1});
   NoExchange exchange;
   const plan::LayerShape shape{16, 16, 16, core::DType::f32, core::DType::f32};
   const routing::Routing routing = routing::generate("uniform", {1, 1, 1, 1, {}});

@@ -43,7 +43,7 @@ device::Buffer fp8_rows(device::Device& device, std::int64_t rows) {
 }
 
 void quantise(benchmark::State& state, DType dtype) {
-  const auto device = device::make_cpu_device(1);
+  const auto device = device::make_cpu_device({.threads = 1});
   const std::int64_t tokens = state.range(0);
   const auto in = filled(*device, tokens * kHidden, dtype);
   const auto out = device->allocate(tokens * kernels::e4m3_row_bytes(kHidden), MemoryUse::device);
@@ -52,7 +52,7 @@ void quantise(benchmark::State& state, DType dtype) {
 }
 
 void regroup(benchmark::State& state, DType in_dtype, DType out_dtype) {
-  const auto device = device::make_cpu_device(1);
+  const auto device = device::make_cpu_device({.threads = 1});
   const std::int64_t rows = state.range(0);
   const auto in = in_dtype == DType::e4m3 ? fp8_rows(*device, rows) : filled(*device, rows * kHidden, in_dtype);
   const auto out = device->allocate(rows * kHidden * core::size_of(out_dtype), MemoryUse::device);
@@ -68,7 +68,7 @@ void regroup(benchmark::State& state, DType in_dtype, DType out_dtype) {
 }
 
 void swiglu(benchmark::State& state, DType dtype) {
-  const auto device = device::make_cpu_device(1);
+  const auto device = device::make_cpu_device({.threads = 1});
   const std::int64_t rows = state.range(0);
   constexpr int kFfn = 2048;
   const auto in = filled(*device, rows * 2 * kFfn, dtype);
@@ -78,7 +78,7 @@ void swiglu(benchmark::State& state, DType dtype) {
 }
 
 void reduce(benchmark::State& state, DType dtype) {
-  const auto device = device::make_cpu_device(1);
+  const auto device = device::make_cpu_device({.threads = 1});
   const bench::SampleTraffic traffic(state.range(0), static_cast<int>(state.range(1)));
   const auto rows = filled(*device, traffic.copies() * kHidden, dtype);
   const auto shared = filled(*device, traffic.tokens * kHidden, DType::f32);

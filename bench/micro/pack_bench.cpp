@@ -20,16 +20,16 @@ void choose(Stores stores, std::int64_t automatic) {
 }
 
 void pack(benchmark::State& state) {
-  const auto device = device::make_cpu_device(1);
+  const auto device = device::make_cpu_device({.threads = 1});
   const bench::PackCase one(*device, state.range(0), static_cast<int>(state.range(1)));
   bench::run_beside_copy(state, *device, one.bytes(), [&] { one.pack(); });
 }
 
 void pack_then_copied(benchmark::State& state) {
-  const auto device = device::make_cpu_device(1);
+  const auto device = device::make_cpu_device({.threads = 1});
   const bench::PackCase one(*device, state.range(0), 4);
   const std::int64_t automatic = kernels::streaming_threshold_bytes();
-  const auto peer = device->allocate(one.send.size_bytes(), device::MemoryUse::exchange);
+  const auto peer = device->allocate(one.send.size_bytes(), device::MemoryUse::receive);
   choose(static_cast<Stores>(state.range(1)), automatic);
   for (auto _ : state) {
     one.pack();

@@ -15,8 +15,8 @@ struct PackCase {
   PackCase(device::Device& device, std::int64_t tokens, int topk)
       : traffic(tokens, topk),
         rows(device.allocate(tokens * kRowBytes, device::MemoryUse::device)),
-        send(device.allocate(traffic.copies() * kRowBytes, device::MemoryUse::exchange)),
-        recv(device.allocate(traffic.copies() * kRowBytes, device::MemoryUse::exchange)) {
+        send(device.allocate(traffic.copies() * kRowBytes, device::MemoryUse::send)),
+        recv(device.allocate(traffic.copies() * kRowBytes, device::MemoryUse::receive)) {
     std::memset(rows.data(), 1, static_cast<std::size_t>(rows.size_bytes()));
   }
   void pack() const {

@@ -56,8 +56,8 @@ ExchangeProbe::ExchangeProbe(device::Device& device, exchange::Exchange& exchang
       exchange_(exchange),
       communicator_(communicator),
       clock_(clock),
-      send_(device.allocate(max_bytes, device::MemoryUse::exchange)),
-      recv_(device.allocate(max_bytes, device::MemoryUse::exchange)) {
+      send_(device.allocate(max_bytes, device::MemoryUse::send)),
+      recv_(device.allocate(max_bytes, device::MemoryUse::receive)) {
   // Pages never written are all one page of zeros: copying from them would be too fast.
   device.fill(device.compute_stream(), send_.data(), 1, max_bytes);
   device.fill(device.compute_stream(), recv_.data(), 1, max_bytes);

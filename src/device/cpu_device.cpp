@@ -13,6 +13,7 @@
 #include "device/cpu_stream.hpp"
 #include "device/device.hpp"
 #include "device/host_memory.hpp"
+#include "device/shared_memory.hpp"
 
 namespace ep::device {
 namespace {
@@ -35,8 +36,11 @@ Buffer allocate_host(std::int64_t size_bytes) {
 
 class CpuDevice final : public Device {
  public:
-  explicit CpuDevice(int threads)
-      : threads_(threads > 0 ? threads : core::core_count()), compute_(stop_), comm_(stop_) {
+  explicit CpuDevice(const CpuOptions& options)
+      : threads_(options.threads > 0 ? options.threads : core::core_count()),
+        share_sent_rows_(options.share_sent_rows),
+        compute_(stop_),
+        comm_(stop_) {
     kernels::set_gemm_threads(threads_);
   }
 
@@ -55,7 +59,8 @@ class CpuDevice final : public Device {
           core::ExitCode::unsupported,
           fmt::format("cannot allocate {} bytes of host memory: {} are available", size_bytes, available));
     }
-    return allocate_host(size_bytes);
+    const bool shared = use == MemoryUse::send && share_sent_rows_ && size_bytes > 0;
+    return shared ? allocate_shared(size_bytes) : allocate_host(size_bytes);
   }
 
   Stream& compute_stream() override { return compute_; }
@@ -151,6 +156,7 @@ class CpuDevice final : public Device {
   }
 
   int threads_;
+  bool share_sent_rows_;
   CpuStop stop_;
   CpuStream compute_;
   CpuStream comm_;
@@ -158,8 +164,8 @@ class CpuDevice final : public Device {
 
 }  // namespace
 
-std::unique_ptr<Device> make_cpu_device(int threads) {
-  return std::make_unique<CpuDevice>(threads);
+std::unique_ptr<Device> make_cpu_device(const CpuOptions& options) {
+  return std::make_unique<CpuDevice>(options);
 }
 
 }  // namespace ep::device

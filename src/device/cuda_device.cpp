@@ -169,7 +169,8 @@ Buffer CudaDevice::allocate(std::int64_t size_bytes, MemoryUse use) {
   if (size_bytes < 0 || size_bytes > available)
     throw core::Error(core::ExitCode::unsupported,
                       fmt::format("cannot allocate {} bytes: {} are available", size_bytes, available));
-  if (use == MemoryUse::exchange && allocate_exchange_ && size_bytes > 0) return allocate_exchange_(size_bytes);
+  const bool exchanged = use == MemoryUse::send || use == MemoryUse::receive;
+  if (exchanged && allocate_exchange_ && size_bytes > 0) return allocate_exchange_(size_bytes);
   const auto bytes = static_cast<std::size_t>(std::max<std::int64_t>(size_bytes, 1));
   if (use == MemoryUse::host_pinned) return owned_by(cuda::allocate_pinned(bytes), size_bytes);
   return owned_by(cuda::allocate_device(bytes), size_bytes);

@@ -24,7 +24,7 @@ bool cuda_is_emulated();
 struct CudaOptions {
   int ordinal = 0;
   int gemm_sms = 0;  // SMs that GEMMs may occupy, leaving the others to communication; 0: all
-  /// Makes MemoryUse::exchange buffers, where the exchange wants memory of its own kind; empty: cudaMalloc.
+  /// Makes MemoryUse::send and ::receive buffers, where the exchange wants memory of its own kind; empty: cudaMalloc.
   std::function<Buffer(std::int64_t size_bytes)> allocate_exchange;
 };
 

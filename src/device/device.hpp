@@ -56,8 +56,8 @@ class Graph {
   Graph& operator=(const Graph&) = delete;
 };
 
-/// Who will touch a buffer. `exchange` memory is what the Exchange may send from and receive into.
-enum class MemoryUse : std::uint8_t { device, exchange, host_pinned };
+/// Who will touch a buffer. The Exchange sends from `send` memory and receives into `receive` memory.
+enum class MemoryUse : std::uint8_t { device, send, receive, host_pinned };
 
 /// Owning pointer to device or pinned memory, 256-byte aligned.
 class Buffer {
@@ -146,8 +146,15 @@ class NamedStep {
   Device& device_;
 };
 
-/// @param threads GEMM threads of the whole process, the last device made deciding; 0: the cores this process may run
-/// on. Ranks that share those cores should each ask for their part.
-std::unique_ptr<Device> make_cpu_device(int threads);
+struct CpuOptions {
+  /// GEMM threads of the whole process, the last device made deciding; 0: the cores this process may run on. Ranks that
+  /// share those cores should each ask for their part.
+  int threads = 0;
+  /// MemoryUse::send memory is such as other processes can map (device/shared_memory.hpp): for an exchange that does,
+  /// as the mpi exchange does by default. Linux seldom gives it huge pages, and system calls read it more slowly.
+  bool share_sent_rows = true;
+};
+
+std::unique_ptr<Device> make_cpu_device(const CpuOptions& options);
 
 }  // namespace ep::device

@@ -128,7 +128,7 @@ std::string device_rows_refusal() {
 std::unique_ptr<Exchange> make_cuda_aware_exchange(const mpi::Communicator& communicator, const MpiOptions& options) {
   if (const std::string refusal = mpi::device_memory_refusal(); !refusal.empty())
     throw core::Error(core::ExitCode::unsupported, refusal);
-  auto transport = make_transport(communicator, options);
+  auto transport = make_transport(communicator, by_messages(options));
   return std::make_unique<CudaAwareExchange>(communicator.duplicate(), std::move(transport));
 }
 

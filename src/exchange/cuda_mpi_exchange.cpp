@@ -2,6 +2,11 @@
 
 namespace ep::exchange {
 
+MpiOptions by_messages(MpiOptions options) {
+  options.direct_in_node = false;
+  return options;
+}
+
 cudaStream_t CudaMpiExchange::watched(device::Stream& comm) {
   auto* const stream = dynamic_cast<device::CudaStream*>(&comm);
   if (stream == nullptr)

@@ -8,6 +8,9 @@
 
 namespace ep::exchange {
 
+/// `options` for rows in the GPU's memory or pinned for it, neither of which another process can map.
+MpiOptions by_messages(MpiOptions options);
+
 /// What the exchanges of the cuda device over MPI have in common: what goes wrong on a thread that cannot throw.
 class CudaMpiExchange : public OverMpi {
  public:

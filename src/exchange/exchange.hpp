@@ -13,7 +13,7 @@
 namespace ep::exchange {
 
 /// One rank's side of an all-to-all of rows. Entry r of each table concerns rank r; the own entry is not moved.
-/// Tables in host memory, copied by the callee; buffers are MemoryUse::exchange memory and must stay until done.
+/// Tables in host memory, copied by the callee; buffers are MemoryUse::send and ::receive memory and stay until done.
 struct AllToAll {
   const std::byte* send = nullptr;             // rows for rank r start at row send_offsets[r]
   std::byte* recv = nullptr;                   // rows from rank r start at row recv_offsets[r]
@@ -57,6 +57,13 @@ class Exchange {
   /// empty when none was.
   [[nodiscard]] virtual std::string_view registration() const { return ""; }
 
+  /// Whether ranks of a node read rows from the sender's memory themselves, which must then be shared
+  /// (device::CpuOptions). The same on all ranks.
+  [[nodiscard]] virtual bool reads_senders_memory() const { return false; }
+
+  /// How rows get from rank to rank within a node, in words; empty where this rank's node has no other or nobody asks.
+  [[nodiscard]] virtual std::string_view within_node() const { return ""; }
+
   /// A snapshot of the exchange under way, from any thread; its fields may be an instant apart.
   [[nodiscard]] virtual Progress progress() const { return {}; }
 };
@@ -70,7 +77,9 @@ struct Window {
 
 struct MpiOptions {
   std::string algorithm = "windowed";  // or "ialltoallv"
-  Window in_node{};                    // within a node all at once
+  /// Within a node, windowed: ranks copy rows straight from each other's memory, where all ranks can; else messages.
+  bool direct_in_node = true;
+  Window in_node{};  // of those messages: all at once
   /// Pairwise rounds: over rate-limited TCP everything at once takes up to twice the line time. 63 KiB, because with
   /// its header 64 KiB no longer fits Open MPI's eager packet (btl_tcp_eager_limit) and costs a round trip each.
   Window between_nodes{63 * 1024, 1, 2};

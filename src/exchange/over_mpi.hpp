@@ -14,6 +14,8 @@ class OverMpi : public Exchange {
 
   [[nodiscard]] std::string_view name() const override { return "mpi"; }
   [[nodiscard]] std::string_view algorithm() const override { return transport_->algorithm(); }
+  [[nodiscard]] bool reads_senders_memory() const override { return transport_->reads_senders_memory(); }
+  [[nodiscard]] std::string_view within_node() const override { return transport_->within_node(); }
   [[nodiscard]] Progress progress() const override { return progress_.snapshot(); }
   void exchange_counts(std::span<const std::int32_t> send, std::span<std::int32_t> recv) override {
     exchange_counts_over(counts_, send, recv);

@@ -11,7 +11,7 @@ void Requests::reset(std::size_t count) {
   places_.resize(count);
 }
 
-int Requests::poll() {
+int Requests::test() {
   int count = 0;
   const int code =
       MPI_Testsome(static_cast<int>(requests_.size()), requests_.data(), &count, places_.data(), statuses_.data());
@@ -22,16 +22,24 @@ int Requests::poll() {
   return count;
 }
 
-std::span<const Requests::Finished> Requests::wait(const Patience& patience) {
-  Backoff backoff(patience, expected_us_);
-  int count = poll();
-  for (; count == 0; count = poll()) backoff.pause();
-  if (patience.learns) expected_us_ = backoff.learned_us();
+std::span<const Requests::Finished> Requests::collect(int count) {
   finished_.clear();
   if (count == MPI_UNDEFINED) return {};  // no request is left
   for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i)
     finished_.push_back({static_cast<std::size_t>(places_[i]), statuses_[i]});
   return finished_;
+}
+
+std::span<const Requests::Finished> Requests::poll() {
+  return collect(test());
+}
+
+std::span<const Requests::Finished> Requests::wait(const Patience& patience) {
+  Backoff backoff(patience, expected_us_);
+  int count = test();
+  for (; count == 0; count = test()) backoff.pause();
+  if (patience.learns) expected_us_ = backoff.learned_us();
+  return collect(count);
 }
 
 }  // namespace ep::exchange

@@ -24,10 +24,13 @@ class Requests {
   /// Blocks until some have finished, whose places are then empty; none when no place was in use. Valid until the next
   /// call. Throws Error (communication).
   std::span<const Finished> wait(const Patience& patience);
+  /// The same without blocking: none, too, when none has finished yet.
+  std::span<const Finished> poll();
 
  private:
   double expected_us_ = 0;  // of a wait, since reset
-  int poll();
+  int test();
+  std::span<const Finished> collect(int count);
   std::vector<MPI_Request> requests_;
   std::vector<MPI_Status> statuses_;
   std::vector<int> places_;

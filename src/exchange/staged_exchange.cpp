@@ -90,7 +90,7 @@ void StagedExchange::run_call(void* call) noexcept {
 }  // namespace
 
 std::unique_ptr<Exchange> make_staged_exchange(const mpi::Communicator& communicator, const MpiOptions& options) {
-  auto transport = make_transport(communicator, options);
+  auto transport = make_transport(communicator, by_messages(options));
   return std::make_unique<StagedExchange>(communicator.duplicate(), std::move(transport));
 }
 

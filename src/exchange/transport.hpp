@@ -12,6 +12,8 @@ class Transport {
  public:
   virtual ~Transport() = default;
   [[nodiscard]] virtual std::string_view algorithm() const = 0;
+  [[nodiscard]] virtual bool reads_senders_memory() const { return false; }  // as Exchange has it
+  [[nodiscard]] virtual std::string_view within_node() const { return ""; }  // the same
   /// Throws Error (communication), also when a peer's message is not as long as expected. @pre collective
   virtual void run(const AllToAll& args, ProgressRecord& progress) = 0;
 };

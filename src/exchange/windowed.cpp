@@ -1,6 +1,10 @@
 #include <algorithm>
+#include <optional>
+#include <set>
+#include <string>
 #include <vector>
 
+#include "exchange/neighbours.hpp"
 #include "exchange/pairing.hpp"
 #include "exchange/requests.hpp"
 #include "exchange/transport.hpp"
@@ -51,16 +55,29 @@ struct Peer {
 
 /// No deadlock is possible. A receive for the next fragment from every peer is always posted, whatever the round, so a
 /// send that was started ends; sending is held back only by sends under way, which end, and by the step between two
-/// ranks, in which the one that has sent less is always free to send.
+/// ranks, in which the one that has sent less is always free to send. Neighbours that need no messages have all been
+/// told where their rows lie before anybody waits, and whoever waits copies what is there for it.
 class Windowed : public Transport {
  public:
   Windowed(mpi::Communicator communicator, const MpiOptions& options)
       : communicator_(std::move(communicator)),
         options_(options),
         local_(local_order(communicator_.rank(), options.node_of_rank)),
-        remote_(remote_order(communicator_.rank(), options.node_of_rank)) {}
+        remote_(remote_order(communicator_.rank(), options.node_of_rank)) {
+    if (!options.direct_in_node) return;
+    neighbours_.emplace(communicator_, options.node_of_rank);
+    const std::string refusal = neighbours_->refusal();
+    if (!refusal.empty()) neighbours_.reset();
+    const std::set<int> nodes(options.node_of_rank.begin(), options.node_of_rank.end());
+    share_nodes_ = std::ssize(nodes) < communicator_.size();
+    if (local_.empty()) return;
+    within_node_ = refusal.empty() ? "copied by the receiver, straight from the sender's memory"
+                                   : fmt::format("MPI messages ({})", refusal);
+  }
 
   [[nodiscard]] std::string_view algorithm() const override { return "windowed"; }
+  [[nodiscard]] bool reads_senders_memory() const override { return neighbours_ && share_nodes_; }
+  [[nodiscard]] std::string_view within_node() const override { return within_node_; }
   void run(const AllToAll& args, ProgressRecord& progress) override;
 
  private:
@@ -69,13 +86,16 @@ class Windowed : public Transport {
   void receive(Peer& peer, std::size_t place);
   void send(Peer& peer, std::size_t place);
   void send_more(std::span<Peer> tier);
-  std::span<const Requests::Finished> wait();
+  std::span<const Requests::Finished> wait(ProgressRecord& progress);
   void finish(std::size_t place, const MPI_Status& status, ProgressRecord& progress);
 
   mpi::Communicator communicator_;
   MpiOptions options_;
   std::vector<int> local_;
   std::vector<int> remote_;
+  std::optional<Neighbours> neighbours_;  // for rows of the own node; none: they go through messages too
+  bool share_nodes_ = false;              // some ranks do
+  std::string within_node_;
 
   // Of the exchange under way; kept to spare the allocations.
   std::vector<Peer> peers_;  // with traffic; of the own node first, then in the order of rounds
@@ -158,7 +178,18 @@ void Windowed::finish(std::size_t place, const MPI_Status& status, ProgressRecor
   if (!peer.recv.all_started()) receive(peer, place);
 }
 
-std::span<const Requests::Finished> Windowed::wait() {
+/// Blocks until messages have ended, copying from neighbours meanwhile; none when all is done.
+std::span<const Requests::Finished> Windowed::wait(ProgressRecord& progress) {
+  for (Backoff backoff(kForNeighbours, 0); neighbours_ && neighbours_->open();) {
+    const bool moved = neighbours_->advance(progress);
+    if (!peers_.empty()) {
+      if (const auto batch = requests_.poll(); !batch.empty()) return batch;
+    }
+    if (moved)
+      backoff = Backoff(kForNeighbours, 0);
+    else if (neighbours_->open())
+      backoff.pause();
+  }
   const auto first_remote = peers_.begin() + static_cast<std::ptrdiff_t>(local_peers_);
   const bool local_open =
       std::any_of(peers_.begin(), first_remote, [](const Peer& peer) { return peer.send.open() || peer.recv.open(); });
@@ -172,7 +203,10 @@ std::span<const Requests::Finished> Windowed::wait() {
 
 void Windowed::run(const AllToAll& args, ProgressRecord& progress) {
   peers_.clear();
-  add_peers(args, local_, options_.in_node);
+  if (neighbours_)
+    neighbours_->start(args);
+  else
+    add_peers(args, local_, options_.in_node);
   local_peers_ = peers_.size();
   add_peers(args, remote_, options_.between_nodes);
   lay_out_requests();
@@ -183,7 +217,7 @@ void Windowed::run(const AllToAll& args, ProgressRecord& progress) {
     for (std::size_t p = 0; p < peer.receive_places(); ++p) receive(peer, peer.first_place + p);
   send_more(remote);
   send_more(local);
-  for (auto batch = wait(); !batch.empty(); batch = wait()) {
+  for (auto batch = wait(progress); !batch.empty(); batch = wait(progress)) {
     for (const auto& [place, status] : batch) finish(place, status, progress);
     send_more(remote);
     send_more(local);

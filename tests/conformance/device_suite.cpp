@@ -21,7 +21,7 @@ TEST_P(DeviceSuite, SaysWhatItIs) {
 }
 
 TEST_P(DeviceSuite, AllocatesAlignedMemoryForEveryUse) {
-  for (const MemoryUse use : {MemoryUse::device, MemoryUse::exchange, MemoryUse::host_pinned}) {
+  for (const MemoryUse use : {MemoryUse::device, MemoryUse::send, MemoryUse::receive, MemoryUse::host_pinned}) {
     EXPECT_GT(device_->available_bytes(use), 0);
     for (const std::int64_t size : {0, 1, 1000, 1 << 20}) {
       const Buffer buffer = device_->allocate(size, use);

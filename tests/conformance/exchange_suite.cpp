@@ -68,8 +68,8 @@ TEST_P(ExchangeSuite, TakesItsPlaceInTheOrderOfStreams) {
   const std::vector<std::int64_t> rows(static_cast<std::size_t>(ranks_), kBytes);
   std::vector<std::int64_t> offsets;
   for (int r = 0; r < ranks_; ++r) offsets.push_back(r * kBytes);
-  const device::Buffer send = device_->allocate(ranks_ * kBytes, device::MemoryUse::exchange);
-  const device::Buffer recv = device_->allocate(ranks_ * kBytes, device::MemoryUse::exchange);
+  const device::Buffer send = device_->allocate(ranks_ * kBytes, device::MemoryUse::send);
+  const device::Buffer recv = device_->allocate(ranks_ * kBytes, device::MemoryUse::receive);
   const auto filled = device_->create_event();
   const auto arrived = device_->create_event();
   std::vector<std::byte> last(static_cast<std::size_t>(kRepeats * ranks_));

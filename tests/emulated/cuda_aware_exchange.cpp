@@ -36,7 +36,7 @@ TEST(CudaAwareExchange, RefusesWhatItCannotMove) {
   EXPECT_EQ(device_rows_refusal(), "");
   const auto exchange = make_aware(world);
   const auto device = device::make_cuda_device({});
-  const auto cpu = device::make_cpu_device(1);
+  const auto cpu = device::make_cpu_device({.threads = 1});
   const std::vector<std::int64_t> none(static_cast<std::size_t>(world.size()));
   const AllToAll nothing{nullptr, nullptr, none, none, none, none, 16};
   EXPECT_THROW(exchange->all_to_all(cpu->comm_stream(), nothing), core::Error);
@@ -53,7 +53,7 @@ TEST(CudaAwareExchange, UsesItsOwnGpu) {
   const auto device = device::make_cuda_device(options);
   const auto exchange = make_aware(world);
   const auto ranks = static_cast<std::size_t>(world.size());
-  const device::Buffer rows = device->allocate(2 * 16 * world.size(), device::MemoryUse::exchange);
+  const device::Buffer rows = device->allocate(2 * 16 * world.size(), device::MemoryUse::send);
   device->fill(device->comm_stream(), rows.data(), 1, rows.size_bytes());
   std::vector<std::int64_t> one(ranks, 1);
   std::vector<std::int64_t> offsets(ranks);

@@ -26,7 +26,7 @@ INSTANTIATE_TEST_SUITE_P(CudaMpi, ExchangeSuite,
 
 TEST(CudaExchanges, RefuseAnotherDevicesStream) {
   const mpi::Communicator world = mpi::Communicator::world();
-  const auto cpu = device::make_cpu_device(1);
+  const auto cpu = device::make_cpu_device({.threads = 1});
   const auto nccl = make_nccl_on_own_gpu(world);
   const auto staged = make_staged_exchange(world, {});
   const std::vector<std::int64_t> none(static_cast<std::size_t>(world.size()));
@@ -74,7 +74,7 @@ TEST(NcclExchange, ARankThatIsMissingEndsTheWait) {
   if (world.size() != 2) GTEST_SKIP() << "takes one rank that waits and one that does not come";
   const auto device = make_device_for_nccl();
   const auto exchange = make_nccl_exchange(world, {0, 0.5});
-  const device::Buffer rows = device->allocate(64, device::MemoryUse::exchange);
+  const device::Buffer rows = device->allocate(64, device::MemoryUse::send);
   const std::vector<std::int64_t> one{1, 1};
   const std::vector<std::int64_t> offsets{0, 1};
   if (world.rank() == 0) {

@@ -16,8 +16,8 @@ inline void expect_that_an_error_ends_the_wait(Exchange& exchange, device::Devic
   const mpi::Communicator world = mpi::Communicator::world();
   const auto ranks = static_cast<std::size_t>(world.size());
   const auto rank = static_cast<std::size_t>(world.rank());
-  const device::Buffer send = device.allocate(64, device::MemoryUse::exchange);
-  const device::Buffer recv = device.allocate(64, device::MemoryUse::exchange);
+  const device::Buffer send = device.allocate(64, device::MemoryUse::send);
+  const device::Buffer recv = device.allocate(64, device::MemoryUse::receive);
   device.fill(device.comm_stream(), send.data(), 1, 64);
   const std::vector<std::int64_t> offsets(ranks);
   std::vector<std::int64_t> sent(ranks);

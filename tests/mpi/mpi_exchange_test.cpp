@@ -1,10 +1,16 @@
 // What is particular to the mpi exchange: how messages are cut and paced, on made-up nodes. What every exchange must
 // do is in tests/conformance.
 #include <algorithm>
+#include <csignal>
+#include <fstream>
 #include <memory>
+#include <optional>
 #include <string>
+#include <sys/resource.h>
+#include <utility>
 #include <vector>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "exchange/exchange.hpp"
@@ -39,6 +45,15 @@ std::vector<Case> cases() {
       windowed("unpaced_fragments", {100, 0, 3}, 1, 3000),
       windowed("whole_messages_in_rounds", {0, 1, 2}, 1, 100000),
   };
+  Case by_messages = windowed("one_node_by_messages", {}, 0, 50000);
+  by_messages.options.direct_in_node = false;
+  all.push_back(by_messages);
+  by_messages = windowed("two_a_node_by_messages", MpiOptions{}.between_nodes, 2, 200000);
+  by_messages.options.direct_in_node = false;
+  all.push_back(by_messages);
+  by_messages.name = "two_a_node_by_fragments";
+  by_messages.options.in_node = {1000, 2, 1};
+  all.push_back(by_messages);
   Case split{"split", {}, 1, 1000};
   split.options.max_message_bytes = 5;
   split.options.between_nodes = {};
@@ -75,7 +90,8 @@ class MpiExchangeTest : public testing::TestWithParam<Case> {
   mpi::Communicator world_ = mpi::Communicator::world();
   const int ranks_ = world_.size();
   std::unique_ptr<Exchange> exchange_;
-  std::unique_ptr<device::Device> device_ = device::make_cpu_device(1);  // goes first: its streams use the exchange
+  std::unique_ptr<device::Device> device_ =
+      device::make_cpu_device({.threads = 1});  // goes first: its streams use the exchange
 };
 
 TEST_P(MpiExchangeTest, MovesRandomTraffic) {
@@ -157,9 +173,11 @@ TEST(MpiExchange, RefusesAStreamOfAnotherDevice) {
 TEST(MpiExchange, ReportsAMessageOfTheWrongLength) {
   const mpi::Communicator world = mpi::Communicator::world();
   if (world.size() < 2) GTEST_SKIP() << "needs a sender and a receiver";
-  for (const std::int64_t expected : {1, 3}) {
-    const auto exchange = make_mpi_exchange(world, {});
-    const auto device = device::make_cpu_device(1);
+  for (const auto& [direct, expected] : {std::pair{true, 1}, {true, 3}, {false, 1}, {false, 3}}) {
+    MpiOptions options;
+    options.direct_in_node = direct;
+    const auto exchange = make_mpi_exchange(world, options);
+    const auto device = device::make_cpu_device({.threads = 1});
     TrafficMatrix rows(world.size(), world.size());
     rows(0, 1) = world.rank() == 1 ? expected : 2;
     const Traffic traffic(*device, rows, world.rank(), 4);
@@ -167,6 +185,95 @@ TEST(MpiExchange, ReportsAMessageOfTheWrongLength) {
     EXPECT_EQ(code_of([&] { device->synchronize(); }),
               world.rank() == 1 ? core::ExitCode::communication : core::ExitCode::ok);
   }
+}
+
+TEST(MpiExchange, MovesWhatItStoresPastTheCaches) {
+  const mpi::Communicator world = mpi::Communicator::world();
+  const auto exchange = make_mpi_exchange(world, {});
+  const auto device = device::make_cpu_device({.threads = 1});
+  constexpr std::int64_t kBytes = (12 << 20) + 1;  // as neighbours.cpp has it, and no whole number of lines
+  const Traffic traffic(*device, uniform_traffic(world.size(), kBytes / std::max(1, world.size() - 1) + 1),
+                        world.rank(), 1);
+  exchange->all_to_all(device->comm_stream(), traffic.args());
+  device->synchronize();
+  EXPECT_TRUE(traffic.arrived());
+}
+
+/// No file, shared memory included, can be made longer by this process while it lives.
+class NoFiles {
+ public:
+  NoFiles() {
+    getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit none{0, before_.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &none);
+  }
+  ~NoFiles() {
+    setrlimit(RLIMIT_FSIZE, &before_);
+    std::signal(SIGXFSZ, handler_);
+  }
+  NoFiles(const NoFiles&) = delete;
+  NoFiles& operator=(const NoFiles&) = delete;
+
+ private:
+  rlimit before_{};
+  void (*handler_)(int) = std::signal(SIGXFSZ, SIG_IGN);
+};
+
+TEST(MpiExchange, SendsMessagesWithinANodeWhereOneRankCannotShareMemory) {
+  const mpi::Communicator world = mpi::Communicator::world();
+  if (world.size() < 2) GTEST_SKIP() << "needs two ranks on a node";
+  MpiOptions options;
+  options.node_of_rank.assign(static_cast<std::size_t>(world.size()), 0);
+  std::unique_ptr<Exchange> exchange;
+  {
+    std::optional<NoFiles> poor;
+    if (world.rank() == 1) poor.emplace();
+    exchange = make_mpi_exchange(world, options);
+  }
+  EXPECT_THAT(std::string(exchange->within_node()), testing::StartsWith("MPI messages (rank 1: cannot allocate "));
+  const auto device = device::make_cpu_device({.threads = 1});
+  const Traffic traffic(*device, uniform_traffic(world.size(), 1000), world.rank(), 3);
+  exchange->all_to_all(device->comm_stream(), traffic.args());
+  device->synchronize();
+  EXPECT_TRUE(traffic.arrived());
+}
+
+TEST(MpiExchange, RefusesRowsThatItsNeighboursCannotMap) {
+  const mpi::Communicator world = mpi::Communicator::world();
+  if (world.size() < 2) GTEST_SKIP() << "needs a neighbour";
+  const auto exchange = make_mpi_exchange(world, {});
+  const auto device = device::make_cpu_device({.threads = 1});
+  const std::vector<std::int64_t> rows(static_cast<std::size_t>(world.size()), 1);
+  const std::vector<std::int64_t> offsets(rows.size());
+  std::byte own[1]{};
+  exchange->all_to_all(device->comm_stream(), {own, own, rows, offsets, rows, offsets, 1});
+  EXPECT_EQ(code_of([&] { device->synchronize(); }), core::ExitCode::internal);
+}
+
+TEST(MpiExchange, KeepsNoMemoryThatItsOwnerReleased) {
+  const mpi::Communicator world = mpi::Communicator::world();
+  const auto exchange = make_mpi_exchange(world, {});
+  const auto device = device::make_cpu_device({.threads = 1});
+  const auto shared_kib = [&] {  // of this process, mapped, once every rank has released what it had
+    world.barrier();
+    std::ifstream status("/proc/self/status");
+    std::string word;
+    long kib = -1;
+    while (status >> word)
+      if (word == "RssShmem:") status >> kib;
+    return kib;
+  };
+  const auto move = [&] {
+    const Traffic traffic(*device, uniform_traffic(world.size(), 1 << 20), world.rank(), 1);
+    exchange->all_to_all(device->comm_stream(), traffic.args());
+    device->synchronize();
+    EXPECT_TRUE(traffic.arrived());
+  };
+  move();
+  move();
+  const long before = shared_kib();
+  for (int i = 0; i < 10; ++i) move();
+  EXPECT_LE(shared_kib(), before + 512);  // and not ten times a megabyte of each neighbour
 }
 
 }  // namespace

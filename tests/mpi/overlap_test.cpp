@@ -64,7 +64,7 @@ TEST_P(OverlapOfSleeps, IsRecoveredWithinThreePoints) {
   const double share = GetParam() / 100.0;
   const mpi::Communicator communicator = mpi::Communicator::world();
   const int ranks = communicator.size();
-  const auto device = device::make_cpu_device(1);
+  const auto device = device::make_cpu_device({.threads = 1});
   SleepingExchange exchange(*device, 1 - share);
   const auto routing = routing::generate("uniform", {2 * ranks, 1, ranks, 1, {}});
   const auto placement = placement::make_placement("block", ranks, ranks);

@@ -28,8 +28,8 @@ class Traffic {
     const std::vector<std::byte> marks(static_cast<std::size_t>(recv_.total * row_bytes), kMark);
     std::vector<std::byte> filled(static_cast<std::size_t>(send_.total * row_bytes), kMark);
     for (int to = 0; to < ranks; ++to) write(filled, send_, rank, to);
-    send_buffer_ = upload(filled);
-    recv_buffer_ = upload(marks);
+    send_buffer_ = upload(filled, device::MemoryUse::send);
+    recv_buffer_ = upload(marks, device::MemoryUse::receive);
     expected_ = marks;
     for (int from = 0; from < ranks; ++from)
       if (from != rank) write(expected_, recv_, from, rank);
@@ -81,9 +81,9 @@ class Traffic {
     }
   }
 
-  device::Buffer upload(const std::vector<std::byte>& bytes) const {
+  device::Buffer upload(const std::vector<std::byte>& bytes, device::MemoryUse use) const {
     const auto size = static_cast<std::int64_t>(bytes.size());
-    device::Buffer buffer = device_.allocate(size, device::MemoryUse::exchange);
+    device::Buffer buffer = device_.allocate(size, use);
     device_.copy(device_.comm_stream(), buffer.data(), bytes.data(), size);
     device_.synchronize();
     return buffer;

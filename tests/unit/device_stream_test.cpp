@@ -17,7 +17,7 @@ class CpuStreamTest : public testing::Test {
  protected:
   CpuStream& compute() { return static_cast<CpuStream&>(device_->compute_stream()); }
   CpuStream& comm() { return static_cast<CpuStream&>(device_->comm_stream()); }
-  std::unique_ptr<Device> device_ = make_cpu_device(1);
+  std::unique_ptr<Device> device_ = make_cpu_device({.threads = 1});
 };
 
 /// Holds a stream until opened.

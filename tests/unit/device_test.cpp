@@ -20,7 +20,7 @@ class CpuDeviceTest : public testing::Test {
  protected:
   CpuStream& compute() { return static_cast<CpuStream&>(device_->compute_stream()); }
   CpuStream& comm() { return static_cast<CpuStream&>(device_->comm_stream()); }
-  std::unique_ptr<Device> device_ = make_cpu_device(1);
+  std::unique_ptr<Device> device_ = make_cpu_device({.threads = 1});
 };
 
 TEST_F(CpuDeviceTest, SaysWhatItIs) {
@@ -31,7 +31,7 @@ TEST_F(CpuDeviceTest, SaysWhatItIs) {
 }
 
 TEST_F(CpuDeviceTest, AllocatesAlignedZeroedMemoryOfEveryUse) {
-  for (const MemoryUse use : {MemoryUse::device, MemoryUse::exchange, MemoryUse::host_pinned}) {
+  for (const MemoryUse use : {MemoryUse::device, MemoryUse::send, MemoryUse::receive, MemoryUse::host_pinned}) {
     for (const std::int64_t size : {0, 1, 257, (2 << 20) + 5}) {
       const Buffer buffer = device_->allocate(size, use);
       EXPECT_EQ(buffer.size_bytes(), size);
