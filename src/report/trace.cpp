@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <set>
 #include <utility>
@@ -18,17 +19,29 @@ using schedule::Span;
 
 constexpr int kMeasured = 1;  // process ids: the two halves of the picture
 constexpr int kPredicted = 2;
-constexpr int kTitleThread = 0;      // says which strategy is drawn below it
+/// Says which strategy is drawn below it. Neither 0, which Perfetto takes for the idle thread and puts elsewhere, nor a
+/// process id, which would make it, or a rank's lane, a main thread.
+constexpr int kTitleThread = 10;
 constexpr double kArrowInset = 0.5;  // an arrow leaves inside its slice: this share of it, or kArrowUs, before its end
 constexpr double kArrowUs = 0.1;
 
 /// Threads sort by number: by rank, then host, compute, comm.
 int thread_of(const Span& span) {
-  return 1 + 3 * span.rank + static_cast<int>(span.lane);
+  return kTitleThread + 1 + 3 * span.rank + static_cast<int>(span.lane);
 }
 
 Json metadata(const char* what, int process, int thread, Json args) {
   return {{"ph", "M"}, {"name", what}, {"pid", process}, {"tid", thread}, {"args", std::move(args)}};
+}
+
+/// Perfetto cuts times to whole nanoseconds, and drops a slice that then reaches into the next by one. So points in
+/// time are a tenth above whole ones, which survives the cut, and lengths are those between whole ones.
+double point_us(double us) {
+  return (std::round(1e3 * us) + 0.1) / 1e3;
+}
+
+double length_us(double start_us, double end_us) {
+  return (std::round(1e3 * end_us) - std::round(1e3 * start_us)) / 1e3;
 }
 
 Json slice(const std::string& name, int process, int thread, double start_us, double end_us, Json args) {
@@ -37,14 +50,14 @@ Json slice(const std::string& name, int process, int thread, double start_us, do
           {"cat", "step"},
           {"pid", process},
           {"tid", thread},
-          {"ts", start_us},
-          {"dur", end_us - start_us},
+          {"ts", point_us(start_us)},
+          {"dur", length_us(start_us, end_us)},
           {"args", std::move(args)}};
 }
 
 Json flow(const char* phase, int id, int process, int thread, double at_us) {
-  return {{"ph", phase},    {"name", "waits for"}, {"cat", "wait"}, {"id", id},
-          {"pid", process}, {"tid", thread},       {"ts", at_us}};
+  return {{"ph", phase},    {"name", "waits for"}, {"cat", "wait"},        {"id", id},
+          {"pid", process}, {"tid", thread},       {"ts", point_us(at_us)}};
 }
 
 /// The operations of one half of one row, by rank and id.
