@@ -1,6 +1,7 @@
 #include "calibration/fit.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "core/median.hpp"
@@ -32,6 +33,25 @@ cost::Line fit_line(std::span<const Sample> samples) {
   return {0, core::median(std::move(gbs))};
 }
 
+cost::Line fit_curve(std::span<const Sample> samples) {
+  constexpr double kMissed = 0.1;
+  cost::Line line = fit_line(samples);
+  const bool fits = std::all_of(samples.begin(), samples.end(), [&](const Sample& s) {
+    return s.bytes <= 0 || s.us <= 0 || std::abs(line.time_us(s.bytes) - s.us) <= kMissed * s.us;
+  });
+  if (fits) return line;
+  std::vector<cost::Point> points;
+  for (const Sample& s : samples) {
+    if (s.bytes > 0 && s.us > 0) points.push_back({s.bytes, s.us});
+  }
+  line.points = tidy(std::move(points));
+  if (line.points.size() < 2)
+    line.points.clear();
+  else
+    line.latency_us = std::min(line.latency_us, line.points.front().us);
+  return line;
+}
+
 cost::Line link_line(std::span<const Sample> one, int peers, double fan_out_us) {
   const Sample& least = one.front();
   const Sample& most = one.back();
@@ -46,11 +66,11 @@ cost::Line link_line(std::span<const Sample> one, int peers, double fan_out_us) 
   return line;
 }
 
-std::vector<cost::GemmCurve::Point> tidy(std::vector<cost::GemmCurve::Point> points) {
-  std::sort(points.begin(), points.end(), [](const auto& a, const auto& b) { return a.rows < b.rows; });
-  std::vector<cost::GemmCurve::Point> result;
+std::vector<cost::Point> tidy(std::vector<cost::Point> points) {
+  std::sort(points.begin(), points.end(), [](const auto& a, const auto& b) { return a.size < b.size; });
+  std::vector<cost::Point> result;
   for (const auto& point : points) {
-    if (!result.empty() && point.rows == result.back().rows) {
+    if (!result.empty() && point.size == result.back().size) {
       result.back().us = 0.5 * (result.back().us + point.us);
     } else {
       result.push_back(point);

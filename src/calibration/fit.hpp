@@ -35,14 +35,18 @@ struct WeightedSums {
 /// gives a line of gbs 0.
 cost::Line fit_line(std::span<const Sample> samples);
 
+/// fit_line, and, where that misses one of two sizes or more by over a tenth of what it took, with the samples as
+/// points.
+cost::Line fit_curve(std::span<const Sample> samples);
+
 /// The line of one link. Its bandwidth is what the longest message takes beyond the second longest; its latency is what
 /// the bandwidth leaves of the shortest, split into what every further peer adds and what is paid once.
 /// @param one times of one message to one peer, by size; at least two of different sizes, ascending
 /// @param fan_out_us one rank's messages of the shortest size, one to each of `peers` at once
 cost::Line link_line(std::span<const Sample> one, int peers, double fan_out_us);
 
-/// The points in order of rows, those of equal rows made one, and no time shorter than that of fewer rows.
-std::vector<cost::GemmCurve::Point> tidy(std::vector<cost::GemmCurve::Point> points);
+/// The points in order of size, those of one size made one, and no time shorter than that of a smaller size.
+std::vector<cost::Point> tidy(std::vector<cost::Point> points);
 
 /// Times of a computation and a communication, each alone, and of both when they begin together.
 struct TwoTasks {

@@ -14,9 +14,8 @@ namespace ep::calibration {
 
 namespace {
 
-constexpr double kUsualRepeats = 5;
-constexpr double kMostRepeats = 25;  // of what is over in
-constexpr double kShortUs = 20e3;    // this time: the first of very short iterations are slower than later ones
+constexpr double kMostRepeats = 50;
+constexpr double kRepeatCosts = 3;  // iterations, with what goes between them and with the interference
 
 const schedule::Operation& find(const schedule::Schedule& schedule, schedule::OpKind kind) {
   return *std::find_if(schedule.ops.begin(), schedule.ops.end(),
@@ -58,8 +57,7 @@ double LayerRuns::run(std::int64_t tokens, double budget_us) {
   executor.prepare(schedule);
   executor.run(schedule, layer::Phase::whole);
   const double once_us = communicator_.max(core::now_us() - start);
-  const double affordable = std::min(kUsualRepeats, budget_us / once_us);
-  const int repeats = static_cast<int>(std::clamp(kShortUs / once_us, std::max(1.0, affordable), kMostRepeats));
+  const int repeats = static_cast<int>(std::clamp(budget_us / kRepeatCosts / once_us, 1.0, kMostRepeats));
   Durations durations(schedule);
   for (int i = 0; i < repeats; ++i) {
     executor.prepare(schedule);
@@ -85,19 +83,20 @@ void LayerRuns::record(const schedule::Operation& op, double us) {
   }
   for (const schedule::GemmWork& work : op.work.gemm) record_gemm(work, us);
   if (input_.topology.nodes > 1) return;  // their links are probed
-  for (const schedule::ExchangeWork& work : op.work.exchange) record_exchange(work, us);
+  for (const schedule::ExchangeWork& work : op.work.exchange) record_exchange(op.kind, work, us);
 }
 
 /// All ranks at once load the node most: its bytes against the time. The buffers are as the layer leaves them, which is
 /// colder than a loop over the same exchange would have them.
-void LayerRuns::record_exchange(const schedule::ExchangeWork& work, double us) {
+void LayerRuns::record_exchange(schedule::OpKind kind, const schedule::ExchangeWork& work, double us) {
   const int ranks = input_.topology.ranks();
   std::int64_t rows = 0;
   for (int source = 0; source < ranks; ++source) {
     for (int destination = 0; destination < ranks; ++destination)
       rows += source == destination ? 0 : (*work.rows)(source, destination);
   }
-  node_memory_.push_back({static_cast<double>(rows * work.row_bytes), us});
+  if (rows == 0) return;
+  node_memory_[kind].push_back({static_cast<double>(rows * work.row_bytes), us});
 }
 
 /// Uniform routing gives every expert about the same rows, so one GEMM takes its share of the slowest rank's time.
@@ -167,12 +166,17 @@ void LayerRuns::measure_interference(layer::Layer& layer, const schedule::Schedu
 }
 
 void LayerRuns::finish(cost::Machine& machine) const {
-  for (const auto& [kernel, samples] : memory_) machine.memory[kernel] = fit_line(samples);
+  for (const auto& [kernel, samples] : memory_) machine.memory[kernel] = fit_curve(samples);
+  std::vector<Sample> any;
+  for (const auto& [exchange, samples] : node_memory_) {
+    machine.memory[exchange] = fit_curve(samples);
+    any.insert(any.end(), samples.begin(), samples.end());
+  }
+  if (!any.empty()) machine.node_memory = fit_line(any);
   for (const auto& [shape, points] : gemm_) {
     const auto& [n, k, weight_grad] = shape;
     machine.gemm.push_back({n, k, tidy(points), weight_grad});
   }
-  if (!node_memory_.empty()) machine.node_memory = fit_line(node_memory_);
   machine.counts_us = counts_us_;
   machine.interference = interference_;
 }

@@ -27,7 +27,7 @@ class LayerRuns {
 
  private:
   void record(const schedule::Operation& op, double us);
-  void record_exchange(const schedule::ExchangeWork& work, double us);
+  void record_exchange(schedule::OpKind kind, const schedule::ExchangeWork& work, double us);
   void record_gemm(const schedule::GemmWork& work, double us);
   void record_shared(const schedule::Operation& op, double us);
   [[nodiscard]] bool backward_only() const { return input_.direction == schedule::Direction::backward; }
@@ -40,9 +40,8 @@ class LayerRuns {
   const mpi::ClockMap& clock_;
   const CalibrationInput& input_;
   std::map<schedule::OpKind, std::vector<Sample>> memory_;
-  std::vector<Sample> node_memory_;
-  std::map<std::tuple<std::int64_t, std::int64_t, bool>, std::vector<cost::GemmCurve::Point>>
-      gemm_;  // n, k, of weights
+  std::map<schedule::OpKind, std::vector<Sample>> node_memory_;                            // by exchange
+  std::map<std::tuple<std::int64_t, std::int64_t, bool>, std::vector<cost::Point>> gemm_;  // n, k, of weights
   double counts_us_ = 0;
   cost::Interference interference_;
 };

@@ -218,7 +218,7 @@ void calibrate_links(device::Device& device, exchange::Exchange& exchange, const
                      const mpi::ClockMap& clock, const CalibrationInput& input, cost::Machine& machine) {
   constexpr std::int64_t kMostBytes = kProbeBytes[std::size(kProbeBytes) - 1];
   const placement::Topology& topology = input.topology;
-  ExchangeProbe probe(device, exchange, communicator, clock, kMostBytes);
+  ExchangeProbe probe(device, exchange, communicator, clock, topology, kMostBytes);
   machine.in_node = probe_link(probe, input, true);
   machine.between_nodes = probe_link(probe, input, false);
   if (topology.nodes == 1) return;

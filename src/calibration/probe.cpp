@@ -39,29 +39,34 @@ core::Matrix<std::int64_t> tokens_of(const core::Matrix<std::int64_t>& bytes) {
   return tokens;
 }
 
-/// Latest start of the ranks that send to `rank`; never, when none does.
-double last_sender_us(const core::Matrix<std::int64_t>& bytes, std::int64_t rank, const std::vector<double>& starts) {
-  double last = kNever;
-  for (std::int64_t from = 0; from < bytes.rows(); ++from) {
-    if (from != rank && bytes(from, rank) > 0) last = std::max(last, starts[static_cast<std::size_t>(from)]);
-  }
-  return last;
-}
-
 }  // namespace
 
 ExchangeProbe::ExchangeProbe(device::Device& device, exchange::Exchange& exchange,
-                             const mpi::Communicator& communicator, const mpi::ClockMap& clock, std::int64_t max_bytes)
+                             const mpi::Communicator& communicator, const mpi::ClockMap& clock,
+                             const placement::Topology& topology, std::int64_t max_bytes)
     : device_(device),
       exchange_(exchange),
       communicator_(communicator),
       clock_(clock),
+      topology_(topology),
       send_(device.allocate(max_bytes, device::MemoryUse::send)),
       recv_(device.allocate(max_bytes, device::MemoryUse::receive)) {
   // Pages never written are all one page of zeros: copying from them would be too fast.
   device.fill(device.compute_stream(), send_.data(), 1, max_bytes);
   device.fill(device.compute_stream(), recv_.data(), 1, max_bytes);
   device.synchronize();
+}
+
+/// When the last of what `rank` receives can begin; never, when it receives nothing.
+double ExchangeProbe::begin_us(const core::Matrix<std::int64_t>& bytes, std::int64_t rank, const Pass& pass) const {
+  double last = kNever;
+  for (std::int64_t from = 0; from < bytes.rows(); ++from) {
+    if (from == rank || bytes(from, rank) == 0) continue;
+    last = std::max(last, pass.starts_us[static_cast<std::size_t>(from)]);
+    if (exchange_.reads_senders_memory() && topology_.same_node(static_cast<int>(from), static_cast<int>(rank)))
+      last = std::max(last, pass.starts_us[static_cast<std::size_t>(rank)]);
+  }
+  return last;
 }
 
 /// Some 100 us of work.
@@ -114,8 +119,7 @@ std::vector<double> ExchangeProbe::rank_times_us(const core::Matrix<std::int64_t
   for (std::int64_t rank = 0; rank < bytes.rows(); ++rank) {
     double least = std::numeric_limits<double>::infinity();
     for (const Pass& pass : all)
-      least =
-          std::min(least, pass.ends_us[static_cast<std::size_t>(rank)] - last_sender_us(bytes, rank, pass.starts_us));
+      least = std::min(least, pass.ends_us[static_cast<std::size_t>(rank)] - begin_us(bytes, rank, pass));
     shortest.push_back(std::isfinite(least) ? least : 0);
   }
   return shortest;
@@ -127,9 +131,9 @@ double ExchangeProbe::time_us(const core::Matrix<std::int64_t>& bytes, int repea
     double start = kNever;
     double end = kNever;
     for (std::int64_t rank = 0; rank < bytes.rows(); ++rank) {
-      const double sent_us = last_sender_us(bytes, rank, pass.starts_us);
-      start = std::max(start, sent_us);
-      if (sent_us > kNever) end = std::max(end, pass.ends_us[static_cast<std::size_t>(rank)]);
+      const double begin = begin_us(bytes, rank, pass);
+      start = std::max(start, begin);
+      if (begin > kNever) end = std::max(end, pass.ends_us[static_cast<std::size_t>(rank)]);
     }
     times.push_back(start > kNever ? end - start : 0);
   }

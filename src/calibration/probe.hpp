@@ -6,6 +6,7 @@
 #include "exchange/exchange.hpp"
 #include "mpi/clock_sync.hpp"
 #include "mpi/communicator.hpp"
+#include "placement/placement.hpp"
 
 namespace ep::calibration {
 
@@ -14,15 +15,16 @@ class ExchangeProbe {
  public:
   /// @param max_bytes most that one rank sends or receives in one exchange.
   ExchangeProbe(device::Device& device, exchange::Exchange& exchange, const mpi::Communicator& communicator,
-                const mpi::ClockMap& clock, std::int64_t max_bytes);
+                const mpi::ClockMap& clock, const placement::Topology& topology, std::int64_t max_bytes);
 
   /// (Lower) median over `repeats` of the time from the last sender's start to the last receiver's end, after one
-  /// unmeasured exchange, or over one more where there are few. Every sender starts when those it sends to are there.
+  /// unmeasured exchange, or over one more where there are few. Every sender starts when those it sends to are there; a
+  /// receiver that copies from its neighbours' memory itself has not begun before its own start.
   /// @param bytes [ranks, ranks] from row to column; the diagonal is ignored. @pre collective
   double time_us(const core::Matrix<std::int64_t>& bytes, int repeats);
 
-  /// [ranks] The shortest of `repeats` to every rank's own end, from the last start of those that send to it; 0 where
-  /// none does. The shortest, since a link that cannot do it never does, and others' load passes. @pre collective
+  /// [ranks] The shortest of `repeats` to every rank's own end, from the same start for its own messages; 0 where it
+  /// receives none. The shortest, since a link that cannot do it never does, and others' load passes. @pre collective
   std::vector<double> rank_times_us(const core::Matrix<std::int64_t>& bytes, int repeats);
 
  private:
@@ -32,12 +34,14 @@ class ExchangeProbe {
     std::vector<double> ends_us;
   };
   void busy();
+  [[nodiscard]] double begin_us(const core::Matrix<std::int64_t>& bytes, std::int64_t rank, const Pass& pass) const;
   std::vector<Pass> passes(const core::Matrix<std::int64_t>& bytes, int repeats);
 
   device::Device& device_;
   exchange::Exchange& exchange_;
   const mpi::Communicator& communicator_;
   const mpi::ClockMap& clock_;
+  const placement::Topology& topology_;
   device::Buffer send_;
   device::Buffer recv_;
 };

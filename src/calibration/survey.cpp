@@ -90,7 +90,7 @@ std::vector<SurveyedPattern> survey(device::Device& device, exchange::Exchange& 
   if (ranks < 2) return {};
   const mpi::ClockSample now = clock.measure();
   const mpi::ClockMap map(now, now);
-  ExchangeProbe probe(device, exchange, communicator, map, std::min(kMostBytes * ranks, kMostRankBytes));
+  ExchangeProbe probe(device, exchange, communicator, map, topology, std::min(kMostBytes * ranks, kMostRankBytes));
   std::vector<int> first_node;
   for (int rank = 0; rank < ranks; ++rank) {
     if (topology.same_node(rank, 0)) first_node.push_back(rank);

@@ -24,9 +24,11 @@ class Field {
   [[nodiscard]] Field operator[](const char* name) const {
     return {value_.at(name), source_, path_.empty() ? name : fmt::format("{}.{}", path_, name)};
   }
-  void require(std::initializer_list<std::string_view> names) const {
-    core::require_fields(value_, source_, path_.empty() ? "cluster" : path_, names);
+  void require(std::initializer_list<std::string_view> names,
+               std::initializer_list<std::string_view> optional = {}) const {
+    core::require_fields(value_, source_, path_.empty() ? "cluster" : path_, names, optional);
   }
+  [[nodiscard]] bool has(const char* name) const { return value_.contains(name); }
   [[nodiscard]] bool is_null() const { return value_.is_null(); }
   [[nodiscard]] std::string_view source() const { return source_; }
   [[noreturn]] void fail(std::string_view wanted) const {
@@ -74,9 +76,32 @@ class Field {
   std::string path_;
 };
 
+void read_points(const Field& field, cost::Line& line) {
+  if (!field.has("points")) return;
+  cost::Point before{0, line.latency_us};
+  for (const Field& point : field["points"].elements()) {
+    point.require({"bytes", "us"});
+    const cost::Point next{point["bytes"].positive(), point["us"].positive()};
+    if (next.size <= before.size) point["bytes"].fail("wanted more bytes than in the point before");
+    if (next.us < before.us)
+      point["us"].fail("more bytes than in the point before, or than none, would take less time");
+    line.points.push_back(before = next);
+  }
+}
+
 Cited<cost::Line> read_memory(const Field& field) {
-  field.require({"latency_us", "gbs", "origin"});
-  return {{field["latency_us"].at_least(0), field["gbs"].positive()}, field["origin"].text()};
+  field.require({"latency_us", "gbs", "origin"}, {"points"});
+  cost::Line line{field["latency_us"].at_least(0), field["gbs"].positive()};
+  read_points(field, line);
+  return {line, field["origin"].text()};
+}
+
+std::optional<Cited<cost::Line>> read_node_memory(const Field& field) {
+  if (field.is_null()) return std::nullopt;
+  field.require({"start_us", "latency_us", "gbs", "origin"}, {"points"});
+  cost::Line line{field["latency_us"].at_least(0), field["gbs"].positive(), field["start_us"].at_least(0)};
+  read_points(field, line);
+  return Cited<cost::Line>{line, field["origin"].text()};
 }
 
 std::optional<Cited<cost::Line>> read_link(const Field& field) {
@@ -90,7 +115,7 @@ void read_links(const Field& field, Cluster& cluster) {
   field.require({"in_node", "between_nodes", "node_memory", "node_nic"});
   cluster.in_node = read_link(field["in_node"]);
   cluster.between_nodes = read_link(field["between_nodes"]);
-  cluster.node_memory = read_link(field["node_memory"]);
+  cluster.node_memory = read_node_memory(field["node_memory"]);
   cluster.node_nic = read_link(field["node_nic"]);
   if (cluster.ranks_per_node > 1 && !cluster.in_node) field["in_node"].fail("the file has several ranks a node");
   if (cluster.nodes > 1 && !cluster.between_nodes) field["between_nodes"].fail("the file has several nodes");
@@ -122,7 +147,7 @@ Cited<cost::GemmCurve> read_curve(const Field& field) {
     const double rows = point["rows"].positive();
     const double us = gemm_flops(curve.value, rows) / (point["tflops"].positive() * 1e6);
     auto& points = curve.value.points;
-    if (!points.empty() && rows <= points.back().rows) point["rows"].fail("wanted more rows than in the point before");
+    if (!points.empty() && rows <= points.back().size) point["rows"].fail("wanted more rows than in the point before");
     // A hair of tolerance: the same time written as two rates need not divide back to the last bit.
     constexpr double kRounding = 1e-9;
     if (!points.empty() && us < points.back().us * (1 - kRounding)) {

@@ -14,6 +14,7 @@ Json line_json(const Cited<cost::Line>& line, bool link) {
   if (link) result["start_us"] = line.value.start_us;
   result["latency_us"] = line.value.latency_us;
   result["gbs"] = line.value.gbs;
+  for (const auto& [bytes, us] : line.value.points) result["points"].push_back({{"bytes", bytes}, {"us", us}});
   result["origin"] = line.origin;
   return result;
 }
@@ -26,7 +27,7 @@ Json curve_json(const Cited<cost::GemmCurve>& curve) {
   const cost::GemmCurve& gemm = curve.value;
   Json points = Json::array();
   for (const auto& point : gemm.points) {
-    points.push_back({{"rows", point.rows}, {"tflops", gemm_flops(gemm, point.rows) / (point.us * 1e6)}});
+    points.push_back({{"rows", point.size}, {"tflops", gemm_flops(gemm, point.size) / (point.us * 1e6)}});
   }
   return {{"n", gemm.n},
           {"k", gemm.k},

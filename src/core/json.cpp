@@ -79,13 +79,18 @@ std::string shown(const json& value) {
 }
 
 void require_fields(const json& object, std::string_view source, std::string_view field,
-                    std::initializer_list<std::string_view> names) {
+                    std::initializer_list<std::string_view> names, std::initializer_list<std::string_view> optional) {
+  const auto among = [](std::initializer_list<std::string_view> list, std::string_view name) {
+    return std::find(list.begin(), list.end(), name) != list.end();
+  };
   const auto fail = [&](const std::string& found) {
-    throw InputError(source, field, found, fmt::format("wanted an object with exactly {}", fmt::join(names, ", ")));
+    throw InputError(source, field, found,
+                     fmt::format("wanted an object with exactly {}{}{}", fmt::join(names, ", "),
+                                 optional.size() > 0 ? ", and perhaps " : "", fmt::join(optional, ", ")));
   };
   if (!object.is_object()) fail(shown(object));
   for (const auto& [key, value] : object.items()) {
-    if (std::find(names.begin(), names.end(), key) == names.end()) fail(fmt::format("unknown field {}", shown(key)));
+    if (!among(names, key) && !among(optional, key)) fail(fmt::format("unknown field {}", shown(key)));
   }
   for (const std::string_view name : names) {
     if (!object.contains(name)) fail(fmt::format("no field \"{}\"", name));

@@ -18,9 +18,10 @@ nlohmann::json parse_json(const std::string& text, std::string_view source);
 /// A value as it goes into a message: scalars shortened to one readable line, containers by their type.
 std::string shown(const nlohmann::json& value);
 
-/// Throws unless `object` is an object with exactly these fields.
+/// Throws unless `object` is an object with exactly these fields, and any of the optional ones.
 void require_fields(const nlohmann::json& object, std::string_view source, std::string_view field,
-                    std::initializer_list<std::string_view> names);
+                    std::initializer_list<std::string_view> names,
+                    std::initializer_list<std::string_view> optional = {});
 
 /// Throws unless `value` is a list; returns it.
 const nlohmann::json& list(const nlohmann::json& value, std::string_view source, std::string_view field);

@@ -44,10 +44,11 @@ double through(double bytes, const Line& line, double scale = 1) {
   return line.gbs > 0 && bytes > 0 ? line.time_us(bytes, scale) : 0;
 }
 
-std::vector<ResourceUse> node_uses(const NodeRows& rows, double row_bytes, const Machine& machine, std::size_t node) {
+std::vector<ResourceUse> node_uses(const NodeRows& rows, double row_bytes, const Machine& machine, std::size_t node,
+                                   const Line& memory) {
   const int index = static_cast<int>(node);
   const LinkScale scale = machine.scale_of(index);
-  return {{kNodeMemory, index, through(rows.memory * row_bytes, machine.node_memory)},
+  return {{kNodeMemory, index, through(rows.memory * row_bytes, memory)},
           {"node egress", index, through(rows.egress * row_bytes, machine.node_nic, scale.egress)},
           {"node ingress", index, through(rows.ingress * row_bytes, machine.node_nic, scale.ingress)}};
 }
@@ -58,14 +59,15 @@ void add_busy(std::vector<ResourceUse>& uses, const ResourceUse& use) {
 
 }  // namespace
 
-ExchangeCost exchange_cost(const plan::ExchangeLoads& loads, std::int64_t row_bytes, const Machine& machine) {
+ExchangeCost exchange_cost(const plan::ExchangeLoads& loads, std::int64_t row_bytes, const Machine& machine,
+                           std::optional<schedule::OpKind> exchange) {
   const auto bytes = static_cast<double>(row_bytes);
   const std::vector<NodeRows> nodes = node_rows(loads, machine.topology);
   ExchangeCost cost;
   std::vector<double> memory_us(nodes.size());
   std::vector<double> nic_us(nodes.size());
   for (std::size_t node = 0; node < nodes.size(); ++node) {
-    for (const ResourceUse& use : node_uses(nodes[node], bytes, machine, node)) {
+    for (const ResourceUse& use : node_uses(nodes[node], bytes, machine, node, machine.node_memory_of(exchange))) {
       double& slowest = (use.resource == kNodeMemory ? memory_us : nic_us)[node];
       slowest = std::max(slowest, use.busy_us);
       add_busy(cost.uses, use);
@@ -90,8 +92,9 @@ ExchangeCost exchange_cost(const plan::ExchangeLoads& loads, std::int64_t row_by
   return cost;
 }
 
-ExchangeCost exchange_cost(const core::Matrix<std::int64_t>& rows, std::int64_t row_bytes, const Machine& machine) {
-  return exchange_cost(plan::loads_of(rows, machine.topology), row_bytes, machine);
+ExchangeCost exchange_cost(const core::Matrix<std::int64_t>& rows, std::int64_t row_bytes, const Machine& machine,
+                           std::optional<schedule::OpKind> exchange) {
+  return exchange_cost(plan::loads_of(rows, machine.topology), row_bytes, machine, exchange);
 }
 
 }  // namespace ep::cost

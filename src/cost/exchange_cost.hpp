@@ -1,4 +1,5 @@
 #pragma once
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,10 +26,13 @@ struct ExchangeCost {
 /// T = max over resources of (latency * messages + bytes / bandwidth), the resources being each rank's egress and
 /// ingress (on a link as fast as its node's is, Machine::link_scale), each node's NICs and each node's memory, through
 /// which its ranks' copies pass together. Derived in docs/cost-model.md. Linear in ranks.
-ExchangeCost exchange_cost(const plan::ExchangeLoads& loads, std::int64_t row_bytes, const Machine& machine);
+/// @param exchange which of the layer's it is; none: any.
+ExchangeCost exchange_cost(const plan::ExchangeLoads& loads, std::int64_t row_bytes, const Machine& machine,
+                           std::optional<schedule::OpKind> exchange = std::nullopt);
 
 /// The same from a traffic matrix. Quadratic in ranks.
 /// @param rows [ranks, ranks] rows that rank s sends to rank d; the diagonal costs nothing.
-ExchangeCost exchange_cost(const core::Matrix<std::int64_t>& rows, std::int64_t row_bytes, const Machine& machine);
+ExchangeCost exchange_cost(const core::Matrix<std::int64_t>& rows, std::int64_t row_bytes, const Machine& machine,
+                           std::optional<schedule::OpKind> exchange = std::nullopt);
 
 }  // namespace ep::cost

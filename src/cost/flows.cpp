@@ -19,6 +19,23 @@ double port_us(const Line& line, double bytes, double scale, double messages) {
   return line.start_us / messages + line.latency_us + line.transfer_us(bytes) / scale;
 }
 
+/// What one message asks of a resource: a time, of a port; bytes, of what a node's ranks share.
+struct Load {
+  std::size_t message;
+  double work_us;
+  double bytes;
+};
+
+/// Bytes of a shared resource get their part of what all of them take together.
+std::vector<Load> priced(std::vector<Load> loads, const Line& shared) {
+  double bytes = 0;
+  for (const Load& load : loads) bytes += load.bytes;
+  if (bytes == 0) return loads;
+  const double once_us = shared.latency_us / static_cast<double>(loads.size());
+  for (Load& load : loads) load.work_us = once_us + shared.transfer_us(bytes) * load.bytes / bytes;
+  return loads;
+}
+
 /// When a server that gives all present the same part of its speed is done with each: [passages] of (ready, work).
 /// In the time in which everyone present gets one unit of work, one that came at V with work w leaves at V + w.
 template <class Passages, class Done>
@@ -53,16 +70,19 @@ void share_out(Passages passages, const std::vector<double>& ready_us, Done done
 
 }  // namespace
 
-Flows::Flows(const core::Matrix<std::int64_t>& rows, std::int64_t row_bytes, const Machine& machine) {
+Flows::Flows(const core::Matrix<std::int64_t>& rows, std::int64_t row_bytes, const Machine& machine,
+             std::optional<schedule::OpKind> exchange) {
+  const Line& node_memory = machine.node_memory_of(exchange);
   const placement::Topology& topology = machine.topology;
   const plan::ExchangeLoads loads = plan::loads_of(rows, topology);
   // Links that work at once are two ports of a rank.
-  std::map<std::tuple<Kind, int, bool>, std::vector<Passage>> resources;
+  std::map<std::tuple<Kind, int, bool>, std::vector<Load>> resources;
   const auto pass = [&](Kind kind, int index, bool apart, double work_us) {
-    resources[{kind, index, apart}].push_back({messages_.size(), work_us});
+    resources[{kind, index, apart}].push_back({messages_.size(), work_us, 0});
   };
+  // What a node's messages take is known when all of them are: together.
   const auto pass_node = [&](Kind kind, int node, const Line& line, double bytes, double scale) {
-    if (line.gbs > 0) pass(kind, node, false, line.transfer_us(bytes) / scale);
+    if (line.gbs > 0) resources[{kind, node, false}].push_back({messages_.size(), 0, bytes / scale});
   };
   for (int from = 0; from < topology.ranks(); ++from) {
     for (int to = 0; to < topology.ranks(); ++to) {
@@ -81,7 +101,7 @@ Flows::Flows(const core::Matrix<std::int64_t>& rows, std::int64_t row_bytes, con
       pass(Kind::ingress, to, apart,
            port_us(machine.link(to, within), bytes, ingress, (within ? in.in_within : in.in_between).messages));
       if (within) {
-        pass_node(Kind::node_memory, source, machine.node_memory, bytes, 1);
+        pass_node(Kind::node_memory, source, node_memory, bytes, 1);
       } else {
         pass_node(Kind::node_egress, source, machine.node_nic, bytes, egress);
         pass_node(Kind::node_ingress, target, machine.node_nic, bytes, ingress);
@@ -89,12 +109,10 @@ Flows::Flows(const core::Matrix<std::int64_t>& rows, std::int64_t row_bytes, con
       messages_.push_back({static_cast<std::size_t>(from), static_cast<std::size_t>(to)});
     }
   }
-  for (auto& [key, passages] : resources) {
-    const Kind kind = std::get<Kind>(key);
-    const bool shared = kind != Kind::egress && kind != Kind::ingress;
-    const Line& line = kind == Kind::node_memory ? machine.node_memory : machine.node_nic;
-    const double once_us = shared ? line.latency_us / static_cast<double>(passages.size()) : 0;
-    for (Passage& passage : passages) passage.work_us += once_us;
+  for (const auto& [key, loads_of_it] : resources) {
+    const Line& shared = std::get<Kind>(key) == Kind::node_memory ? node_memory : machine.node_nic;
+    std::vector<Passage> passages;
+    for (const Load& load : priced(loads_of_it, shared)) passages.push_back({load.message, load.work_us});
     resources_.push_back(std::move(passages));
   }
 }

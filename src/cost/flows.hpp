@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -14,7 +15,9 @@ namespace ep::cost {
 class Flows {
  public:
   /// @param rows [ranks, ranks] rows that rank s sends to rank d; the diagonal does not travel.
-  Flows(const core::Matrix<std::int64_t>& rows, std::int64_t row_bytes, const Machine& machine);
+  /// @param exchange which of the layer's it is; none: any.
+  Flows(const core::Matrix<std::int64_t>& rows, std::int64_t row_bytes, const Machine& machine,
+        std::optional<schedule::OpKind> exchange = std::nullopt);
 
   /// [ranks] when each rank has sent and received everything, if it begins at `starts_us` [ranks]. A message is under
   /// way once both its ranks have begun; a resource serves the messages under way at equal parts of its speed; one is

@@ -10,28 +10,33 @@
 
 namespace ep::cost {
 
+/// What something of a size, in bytes or rows, took.
+struct Point {
+  double size = 0;
+  double us = 0;
+};
+
 /// time_us = latency_us + bytes / (gbs * 1000). GB/s is 1e9 bytes a second; one direction.
 struct Line {
   double latency_us = 0;  // of every message, or of every launch
   double gbs = 0;
   double start_us = 0;  // links only: paid once an exchange, however many messages it has
+  /// Where one rate does not do for all sizes, as when more bytes no longer fit a cache: straight pieces from
+  /// latency_us at none through these points and on, in place of gbs. Sizes strictly ascend, times never descend.
+  std::vector<Point> points{};
 
   [[nodiscard]] double time_us(double bytes) const { return latency_us + transfer_us(bytes); }
   /// Over a link that moves `scale` times as much in the same time.
   [[nodiscard]] double time_us(double bytes, double scale) const { return latency_us + transfer_us(bytes) / scale; }
-  [[nodiscard]] double transfer_us(double bytes) const { return bytes / (gbs * 1000.0); }
+  [[nodiscard]] double transfer_us(double bytes) const;
 };
 
 /// Time of one GEMM [rows, k] x [k, n] against rows, or of a gradient of weights [n, rows] x [rows, k], measured at a
 /// few row counts.
 struct GemmCurve {
-  struct Point {
-    double rows = 0;
-    double us = 0;
-  };
   std::int64_t n = 0;
   std::int64_t k = 0;
-  std::vector<Point> points;  // strictly ascending in rows, never descending in us
+  std::vector<Point> points;  // sizes are rows; strictly ascending, never descending in us
   bool weight_grad = false;
 
   /// Linear between points and beyond the last; below the first the time of the first, scaled half-way to zero rows'
@@ -70,11 +75,17 @@ struct Machine {
   Line own_memory;                    // of kernels that `memory` does not name; gbs 0: every kernel must be named
   bool links_at_once = false;  // a rank drives its link to other nodes beside the one within its node (NVLink and NIC)
   double counts_us = 0;        // the count exchange, latency-bound
-  std::map<schedule::OpKind, Line> memory;  // bandwidth of each kernel
+  /// Bandwidth of each kernel; for an exchange, in place of node_memory: its rows are where the kernel before left
+  /// them.
+  std::map<schedule::OpKind, Line> memory;
   std::vector<GemmCurve> gemm;
   Interference interference;
   std::map<int, RankOverride> ranks;  // those that differ
 
+  [[nodiscard]] const Line& node_memory_of(std::optional<schedule::OpKind> exchange) const {
+    const auto found = exchange ? memory.find(*exchange) : memory.end();
+    return found == memory.end() ? node_memory : found->second;
+  }
   [[nodiscard]] LinkScale scale_of(int node) const {
     return link_scale.empty() ? LinkScale{} : link_scale[static_cast<std::size_t>(node)];
   }

@@ -12,6 +12,11 @@ namespace ep::cost {
 
 namespace {
 
+/// Time at `size` on the straight line through two points.
+double through(const Point& a, const Point& b, double size) {
+  return a.us + (b.us - a.us) * (size - a.size) / (b.size - a.size);
+}
+
 /// The kernel of the forward pass that moves memory most alike, for machines on which no backward pass, or no fp8, was
 /// measured.
 schedule::OpKind forward_twin(schedule::OpKind kernel) {
@@ -85,15 +90,19 @@ void price_compute(const schedule::Operation& op, const Machine& machine, Operat
 
 }  // namespace
 
+double Line::transfer_us(double bytes) const {
+  if (points.empty()) return bytes / (gbs * 1000.0);
+  const auto upper = std::find_if(points.begin(), points.end() - 1, [&](const Point& p) { return p.size >= bytes; });
+  return through(upper == points.begin() ? Point{0, latency_us} : *(upper - 1), *upper, bytes) - latency_us;
+}
+
 double GemmCurve::time_us(double rows) const {
   if (rows <= 0 || points.empty()) return 0;
-  if (points.size() == 1) return points[0].us * rows / points[0].rows;
-  if (rows <= points[0].rows) return points[0].us * 0.5 * (1 + rows / points[0].rows);
+  if (points.size() == 1) return points[0].us * rows / points[0].size;
+  if (rows <= points[0].size) return points[0].us * 0.5 * (1 + rows / points[0].size);
   std::size_t upper = 1;
-  while (upper + 1 < points.size() && points[upper].rows < rows) ++upper;
-  const Point& a = points[upper - 1];
-  const Point& b = points[upper];
-  return a.us + (b.us - a.us) * (rows - a.rows) / (b.rows - a.rows);
+  while (upper + 1 < points.size() && points[upper].size < rows) ++upper;
+  return through(points[upper - 1], points[upper], rows);
 }
 
 OperationCost operation_cost(const schedule::Operation& op, const Machine& machine) {
@@ -101,12 +110,14 @@ OperationCost operation_cost(const schedule::Operation& op, const Machine& machi
   cost.rank_us.assign(static_cast<std::size_t>(machine.topology.ranks()), 0.0);
   price_compute(op, machine, cost);
   for (const auto& work : op.work.exchange) {
-    const ExchangeCost exchange = work.rows ? exchange_cost(*work.rows, work.row_bytes, machine)
-                                            : exchange_cost(*work.loads, work.row_bytes, machine);
+    const ExchangeCost exchange = work.rows ? exchange_cost(*work.rows, work.row_bytes, machine, op.kind)
+                                            : exchange_cost(*work.loads, work.row_bytes, machine, op.kind);
     for (std::size_t rank = 0; rank < cost.rank_us.size(); ++rank) cost.rank_us[rank] += exchange.rank_us[rank];
     cost.uses.insert(cost.uses.end(), exchange.uses.begin(), exchange.uses.end());
-    if (work.rows && machine.topology.ranks() <= kMostFlowRanks)
-      cost.flows = std::make_shared<const Flows>(*work.rows, work.row_bytes, machine);
+    // What was measured of this very exchange was so from the last rank's start: what moves before is in it.
+    const bool from_last_start = machine.topology.nodes == 1 && machine.memory.count(op.kind) > 0;
+    if (work.rows && machine.topology.ranks() <= kMostFlowRanks && !from_last_start)
+      cost.flows = std::make_shared<const Flows>(*work.rows, work.row_bytes, machine, op.kind);
   }
   if (!op.work.counts.empty() && machine.topology.ranks() > 1) {
     for (double& time : cost.rank_us) time += machine.counts_us;

@@ -12,11 +12,20 @@ constexpr double kUnbounded = std::numeric_limits<double>::infinity();
 /// 0 means that there is no such limit, and stays.
 void unbind(Line& line) {
   if (line.gbs > 0) line.gbs = kUnbounded;
+  line.points.clear();
+}
+
+bool is_exchange(schedule::OpKind kind) {
+  using enum schedule::OpKind;
+  return kind == dispatch || kind == combine || kind == dispatch_grad || kind == combine_grad;
 }
 
 /// Links that cost their latency alone.
 Machine without_transfer(Machine machine) {
   for (Line* line : {&machine.in_node, &machine.between_nodes, &machine.node_memory, &machine.node_nic}) unbind(*line);
+  for (auto& [kind, line] : machine.memory) {
+    if (is_exchange(kind)) unbind(line);
+  }
   for (auto& [rank, own] : machine.ranks) {
     if (own.in_node) unbind(*own.in_node);
     if (own.between_nodes) unbind(*own.between_nodes);
@@ -27,9 +36,11 @@ Machine without_transfer(Machine machine) {
 /// Kernels that cost their launch alone, GEMMs nothing.
 Machine without_compute(Machine machine) {
   unbind(machine.own_memory);
-  for (auto& [kernel, line] : machine.memory) unbind(line);
+  for (auto& [kind, line] : machine.memory) {
+    if (!is_exchange(kind)) unbind(line);
+  }
   for (GemmCurve& curve : machine.gemm) {
-    for (GemmCurve::Point& point : curve.points) point.us = 0;
+    for (Point& point : curve.points) point.us = 0;
   }
   return machine;
 }

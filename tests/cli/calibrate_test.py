@@ -47,6 +47,13 @@ class Calibrate(unittest.TestCase):
         self.assertGreater(cluster["links"]["in_node"]["gbs"], 0)
         self.assertIn("pack", cluster["kernels"])
 
+    def test_one_rank_alone_has_no_exchange_to_tell_of(self):
+        path = os.path.join(self.folder.name, "one.json")
+        done = mpirun(["calibrate", "-o", path] + SHAPE, ranks=1)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        done = mpirun(["run", "--cluster", path] + SHAPE + SHORT, ranks=1)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
     def test_survey_says_how_well_each_line_holds(self):
         lines = self.done.stdout.splitlines()
         for pattern in ("rank 0 to 1", "rank 1 to 0", "both ways"):

@@ -169,12 +169,28 @@ TEST(LinkScales, OfTwoNodesBothEndsOfTheSlowWay) {
   EXPECT_EQ(scales[1].ingress, 1);
 }
 
+TEST(FitCurve, IsALineWhereThatFits) {
+  EXPECT_TRUE(fit_curve(std::vector<Sample>{{1000, 3}, {2000, 5.1}, {4000, 9}}).points.empty());
+  EXPECT_TRUE(fit_curve(std::vector<Sample>{}).points.empty());
+  EXPECT_TRUE(fit_curve(std::vector<Sample>{{1000, 3}, {1000, 5}}).points.empty());  // of one size
+}
+
+TEST(FitCurve, GoesThroughTheSamplesWhereNoLineDoes) {
+  // Twice the bytes for the same time, then four times for eight times: as when the last no longer fits a cache.
+  const cost::Line line = fit_curve(std::vector<Sample>{{4000, 40}, {1000, 5}, {500, 5}, {0, 1}});
+  ASSERT_EQ(line.points.size(), 3U);
+  EXPECT_DOUBLE_EQ(line.time_us(500), 5);
+  EXPECT_DOUBLE_EQ(line.time_us(1000), 5);
+  EXPECT_DOUBLE_EQ(line.time_us(4000), 40);
+  EXPECT_LE(line.latency_us, 5);
+}
+
 TEST(Tidy, SortsMergesAndNeverFalls) {
   const auto points = tidy({{32, 9}, {8, 4}, {8, 6}, {64, 7}});
   ASSERT_EQ(points.size(), 3U);
   EXPECT_DOUBLE_EQ(points[0].us, 5);
   EXPECT_DOUBLE_EQ(points[1].us, 9);
-  EXPECT_DOUBLE_EQ(points[2].rows, 64);
+  EXPECT_DOUBLE_EQ(points[2].size, 64);
   EXPECT_DOUBLE_EQ(points[2].us, 9);
 }
 

@@ -44,7 +44,7 @@ TEST(ClusterFile, EveryShippedOneIsReadAndSaysWhereItsFiguresComeFrom) {
 
 TEST(ClusterFile, WhatIsWrittenReadsBack) {
   Cluster cluster = load((kFolder / "h800.json").string());
-  cluster.kernels[schedule::OpKind::pack] = {{1.5, 1000}, "measured"};
+  cluster.kernels[schedule::OpKind::pack] = {cost::Line{1.5, 1000}, "measured"};
   cluster.link_scale[1] = {{0.8, 0.9}, "measured"};
   cluster.ranks[3] = {{cost::Line{1, 2, 3}, std::nullopt, 1.25}, "measured"};
   const std::string text = to_json(cluster);
@@ -79,6 +79,23 @@ TEST(ClusterFile, NamesFileFieldAndValueOfWhatIsWrong) {
   expect_refused([](json& d) { d["links"]["in_node"] = nullptr; }, {"links.in_node", "several ranks a node"});
   expect_refused([](json& d) { d["links"]["between_nodes"] = nullptr; }, {"links.between_nodes", "several nodes"});
   expect_refused([](json& d) { d["own_memory"].erase("origin"); }, {"own_memory", "origin"});
+  expect_refused([](json& d) { d["own_memory"]["points"] = 7; }, {"own_memory.points", "7"});
+  expect_refused(
+      [](json& d) {
+        d["own_memory"]["points"] = {{{"bytes", 0}, {"us", 9}}};
+      },
+      {"own_memory.points[0].bytes", "0"});
+  expect_refused(
+      [](json& d) {
+        d["own_memory"]["points"] = {{{"bytes", 8}, {"us", 9}}, {{"bytes", 8}, {"us", 10}}};
+      },
+      {"own_memory.points[1].bytes", "8"});
+  expect_refused(
+      [](json& d) {
+        d["own_memory"]["points"] = {{{"bytes", 8}, {"us", 9}}, {{"bytes", 16}, {"us", 8.5}}};
+      },
+      {"own_memory.points[1].us", "8.5"});
+  expect_refused([](json& d) { d["links"]["in_node"]["points"] = json::array(); }, {"links.in_node", "points"});
   expect_refused([](json& d) { d["kernels"]["packk"] = d["own_memory"]; }, {"kernels", "packk"});
   expect_refused([](json& d) { d["kernels"]["?"] = d["own_memory"]; }, {"kernels", "?"});
   expect_refused([](json& d) { d["gemm"] = json::array(); }, {"gemm"});
@@ -105,6 +122,7 @@ TEST(ClusterMachine, RefusesAJobWhoseLinksItDoesNotHave) {
 TEST(ClusterMachine, SurvivesTheWayToAFileAndBack) {
   cost::Machine machine = to_machine(load((kFolder / "a100.json").string()), placement::block_topology(16, 8));
   machine.origin = "calibrated on a test";
+  machine.node_memory = {1, 100, 0, {{1e6, 12}, {4e6, 70}}};
   const Cluster cluster = from_machine(machine, "sixteen");
   EXPECT_EQ(cluster.nodes, 2);
   EXPECT_EQ(cluster.ranks_per_node, 8);
@@ -113,6 +131,7 @@ TEST(ClusterMachine, SurvivesTheWayToAFileAndBack) {
   EXPECT_EQ(again.in_node.gbs, machine.in_node.gbs);
   EXPECT_EQ(again.between_nodes.start_us, machine.between_nodes.start_us);
   EXPECT_DOUBLE_EQ(again.gemm[0].time_us(500), machine.gemm[0].time_us(500));
+  EXPECT_DOUBLE_EQ(again.node_memory.time_us(3e6), machine.node_memory.time_us(3e6));
 }
 
 TEST(ClusterMachine, OneRanksLinkAndComputeMayDiffer) {

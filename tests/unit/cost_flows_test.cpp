@@ -74,6 +74,7 @@ TEST(Flows, LastRankAgreesWithExchangeCost) {
     m.between_nodes = {2, 1, chance(0.5) ? 7.0 : 0.0};
     m.links_at_once = chance(0.5);
     if (chance(0.5)) m.node_memory = {3, 2};
+    if (chance(0.3)) m.node_memory = {3, 2, 0, {{4000, 5}, {20000, 50}}};
     if (chance(0.5)) m.node_nic = {5, 0.7};
     if (chance(0.5)) m.link_scale.assign(static_cast<std::size_t>(m.topology.nodes), {0.5, 0.8});
     if (chance(0.5)) m.ranks[0].between_nodes = Line{1, 0.3};

@@ -81,6 +81,27 @@ TEST(ExchangeCost, ASlowLinkHoldsUpWhatPassesIt) {
   EXPECT_EQ(cost.rank_us, (std::vector<double>{30, 50, 30}));
 }
 
+TEST(ExchangeCost, OfAKnownExchangeTakesItsOwnNodeMemory) {
+  Machine m = machine(4);
+  m.in_node = {0, 1000};
+  m.node_memory = {3, 1};
+  m.memory[schedule::OpKind::combine] = {5, 0.5};
+  const core::Matrix<std::int64_t> rows(4, 4, 1);  // 12 rows of 1000 bytes
+  EXPECT_DOUBLE_EQ(exchange_cost(rows, 1000, m).total_us, 3 + 12);
+  EXPECT_DOUBLE_EQ(exchange_cost(rows, 1000, m, schedule::OpKind::dispatch).total_us, 3 + 12);
+  EXPECT_DOUBLE_EQ(exchange_cost(rows, 1000, m, schedule::OpKind::combine).total_us, 5 + 24);
+}
+
+TEST(Line, GoesThroughItsPointsAndBeyond) {
+  const Line line{2, 1000, 0, {{100, 4}, {200, 10}}};
+  EXPECT_DOUBLE_EQ(line.time_us(0), 2);
+  EXPECT_DOUBLE_EQ(line.time_us(50), 3);
+  EXPECT_DOUBLE_EQ(line.time_us(100), 4);
+  EXPECT_DOUBLE_EQ(line.time_us(150), 7);
+  EXPECT_DOUBLE_EQ(line.time_us(400), 22);
+  EXPECT_DOUBLE_EQ(line.time_us(150, 0.5), 12);  // 5 of the 7 are transfer
+}
+
 TEST(GemmCurve, IsLinearBetweenPointsAndBeyond) {
   const GemmCurve curve{64, 64, {{8, 10}, {16, 30}}};
   EXPECT_DOUBLE_EQ(curve.time_us(8), 10);
@@ -132,6 +153,19 @@ TEST(Predict, FullInterferenceTakesTheGainAway) {
   m.interference = {2, 2};  // each at half speed: as if one core did both
   const Prediction overlapped = predicted("overlapped", test::even_plan(2, 8), m);
   EXPECT_NEAR(overlapped.total_us, sum_alone(overlapped), 1e-9);
+}
+
+/// What was timed from the last rank's start on one node has in it what moved before.
+TEST(OperationCost, HasFlowsUnlessTheExchangeWasTimedAsAWhole) {
+  Machine m = machine(2);
+  const auto schedule = schedule::build(schedule::parse_strategy("sequential"), test::even_plan(2, 8), shape(0));
+  const auto& dispatch = *std::find_if(schedule.ops.begin(), schedule.ops.end(),
+                                       [](const auto& op) { return op.kind == schedule::OpKind::dispatch; });
+  EXPECT_NE(operation_cost(dispatch, m).flows, nullptr);
+  m.memory[schedule::OpKind::dispatch] = {0, 1};
+  EXPECT_EQ(operation_cost(dispatch, m).flows, nullptr);
+  m.topology = placement::block_topology(2, 1);
+  EXPECT_NE(operation_cost(dispatch, m).flows, nullptr);
 }
 
 /// Where an exchange waits for a rank that is late: every rank begins when it arrives, and none is through before.

@@ -49,6 +49,22 @@ TEST(Waterfall, SumsToThePredictionWhateverTheSchedule) {
   }
 }
 
+TEST(Waterfall, CountsTheNodeMemoryOfAnExchangeAsTransfer) {
+  const schedule::Schedule schedule =
+      build(schedule::parse_strategy("sequential"), test::even_plan(2, 8), test::small_shape(0));
+  Machine machine = slow_machine(2);
+  machine.ranks.clear();
+  const Waterfall before = waterfall(schedule, machine, predict(schedule, machine));
+  // Dispatch moves 2048 bytes, at 1 GB/s, or by its points, in place of 5: as much longer, and nothing else changes.
+  for (const Line& slower : {Line{3, 1}, Line{3, 5, 0, {{1024, 3 + 1.024}, {4096, 3 + 4.096}}}}) {
+    machine.memory[schedule::OpKind::dispatch] = slower;
+    const Waterfall parts = waterfall(schedule, machine, predict(schedule, machine));
+    EXPECT_NEAR(parts.transfer_us - before.transfer_us, 2048 / 1e3 - 2048 / 5e3, 1e-9);
+    EXPECT_NEAR(parts.latency_us, before.latency_us, 1e-9);
+    EXPECT_NEAR(parts.compute_us, before.compute_us, 1e-9);
+  }
+}
+
 TEST(Waterfall, EqualRanksHaveNoSkewAndOneThingAtATimeNoContention) {
   const schedule::Schedule schedule =
       build(schedule::parse_strategy("sequential"), test::even_plan(2, 8), test::small_shape(0));
