@@ -21,6 +21,16 @@ Machine slow_machine(int ranks) {
   return m;
 }
 
+Machine machine_of_alike(int ranks) {
+  Machine m = slow_machine(ranks);
+  m.ranks.clear();
+  return m;
+}
+
+schedule::Schedule even(const char* strategy, int shared_ffn) {
+  return build(schedule::parse_strategy(strategy), test::even_plan(2, 8), test::small_shape(shared_ffn));
+}
+
 /// Rank 0 gets three times the rows of the others.
 schedule::Schedule skewed(const std::string& strategy, schedule::Direction direction, int ranks) {
   core::Matrix<std::int64_t> copies(ranks, ranks, 8);
@@ -50,10 +60,8 @@ TEST(Waterfall, SumsToThePredictionWhateverTheSchedule) {
 }
 
 TEST(Waterfall, CountsTheNodeMemoryOfAnExchangeAsTransfer) {
-  const schedule::Schedule schedule =
-      build(schedule::parse_strategy("sequential"), test::even_plan(2, 8), test::small_shape(0));
-  Machine machine = slow_machine(2);
-  machine.ranks.clear();
+  const schedule::Schedule schedule = even("sequential", 0);
+  Machine machine = machine_of_alike(2);
   const Waterfall before = waterfall(schedule, machine, predict(schedule, machine));
   // Dispatch moves 2048 bytes, at 1 GB/s, or by its points, in place of 5: as much longer, and nothing else changes.
   for (const Line& slower : {Line{3, 1}, Line{3, 5, 0, {{1024, 3 + 1.024}, {4096, 3 + 4.096}}}}) {
@@ -66,10 +74,8 @@ TEST(Waterfall, CountsTheNodeMemoryOfAnExchangeAsTransfer) {
 }
 
 TEST(Waterfall, EqualRanksHaveNoSkewAndOneThingAtATimeNoContention) {
-  const schedule::Schedule schedule =
-      build(schedule::parse_strategy("sequential"), test::even_plan(2, 8), test::small_shape(0));
-  Machine machine = slow_machine(2);
-  machine.ranks.clear();
+  const schedule::Schedule schedule = even("sequential", 0);
+  Machine machine = machine_of_alike(2);
   const Waterfall parts = waterfall(schedule, machine, predict(schedule, machine));
   EXPECT_NEAR(parts.skew_us, 0, 1e-9);
   EXPECT_NEAR(parts.contention_us, 0, 1e-9);
@@ -78,13 +84,11 @@ TEST(Waterfall, EqualRanksHaveNoSkewAndOneThingAtATimeNoContention) {
 }
 
 TEST(Waterfall, WhatIsHiddenAddsNothingAndFightingShows) {
-  Machine machine = slow_machine(2);
-  machine.ranks.clear();
+  Machine machine = machine_of_alike(2);
   machine.node_memory = {};
   machine.in_node = {0, 0.1};  // long exchanges, beside which the shared expert runs
   const auto parts_of = [&](const char* strategy) {
-    const schedule::Schedule schedule =
-        build(schedule::parse_strategy(strategy), test::even_plan(2, 8), test::small_shape(16));
+    const schedule::Schedule schedule = even(strategy, 16);
     return waterfall(schedule, machine, predict(schedule, machine));
   };
   EXPECT_LT(parts_of("overlapped").transfer_us, parts_of("sequential").transfer_us);
