@@ -236,6 +236,8 @@ RunConfig resolve(const RunOptions& o) {
   require(o.algorithm == "windowed" || o.algorithm == "ialltoallv", "--exchange-algorithm", o.algorithm,
           "wanted windowed or ialltoallv");
   config.mpi.direct_in_node = o.window_in_node == "direct";
+  require(config.mpi.direct_in_node || o.window_in_node.find_first_of("0123456789") == 0, "--window-in-node",
+          o.window_in_node, "wanted direct, FRAGMENT or FRAGMENTxIN_FLIGHT");
   if (!config.mpi.direct_in_node)
     config.mpi.in_node = parse_window(o.window_in_node, "--window-in-node", config.mpi.in_node);
   config.mpi.between_nodes = parse_window(o.window_between_nodes, "--window-between-nodes", config.mpi.between_nodes);

@@ -111,8 +111,10 @@ def draw_strategies(report):
     figure, panels = plt.subplots(1, 1 + overlap, squeeze=False, sharey=True, figsize=(11, height),
                                   gridspec_kw={"width_ratios": (3, 2)[: 1 + overlap]})
     top = head(figure, "Strategies: iteration time of the slowest rank", report)
-    figure.subplots_adjust(left=0.1, right=0.985, top=top - 0.25 / height, bottom=0.5 / height, wspace=0.06)
     names = [name_of(row, report) for row in rows]
+    # 0.075 inches a character of the names beside the bars.
+    left = max(1.1, 0.35 + 0.075 * max(len(name) for name in names)) / 11
+    figure.subplots_adjust(left=left, right=0.985, top=top - 0.25 / height, bottom=0.5 / height, wspace=0.06)
     for place, row in enumerate(rows):
         ends = (speed_up(row, report, "median_us"),
                 speed_up(row, report, "predicted_us") + error_of(row["median_us"], row["predicted_us"]))

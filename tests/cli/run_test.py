@@ -235,6 +235,7 @@ class BadInput(Folder):
         self.rejects(["--strategy", "overlapped+defer-dw"], "--strategy", "--direction")
         self.rejects(["--exchange-algorithm", "magic"], "--exchange-algorithm", "magic")
         self.rejects(["--window-in-node", "12x"], "--window-in-node", "12x")
+        self.rejects(["--window-in-node", "dircet"], "--window-in-node", "dircet", "wanted direct")
         self.rejects(["--dispatch-dtype", "int4"], "--dispatch-dtype", "int4")
         self.rejects(["--combine-dtype", "fp8"], "--combine-dtype", "fp32 or bf16")
         self.rejects(["--time-limit", "0"], "--time-limit", "0")
