@@ -1,49 +1,17 @@
-"""Runs `epbench run` under mpirun as a user would: results, documents, exit codes, bad input.
-
-Usage: run_test.py EPBENCH SCHEMA MPIRUN...
-"""
+"""Runs `epbench run` under mpirun as a user would: results and documents. Arguments: see run_support.py."""
 
 import csv
 import json
 import os
 import subprocess
 import sys
-import tempfile
 import unittest
 
-EPBENCH, SCHEMA, MPIRUN = sys.argv[1], sys.argv[2], sys.argv[3:]
-SMALL = ["--tokens", "24", "--hidden", "64", "--ffn", "32", "--shared-ffn", "32", "--experts", "7", "--topk", "2",
-         "-w", "1", "-n", "4", "--time-limit", "0.2"]
-
-
-def run(arguments, ranks=2, cwd=None):
-    command = MPIRUN + ["-n", str(ranks), EPBENCH, "run"] + arguments
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120, check=False)
+from run_support import EPBENCH, SCHEMA, SMALL, Folder, run
 
 
 def expert_rank(expert, experts, ranks):
     return expert * ranks // experts
-
-
-class Folder(unittest.TestCase):
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = folder.name
-
-    def path(self, name):
-        return os.path.join(self.folder, name)
-
-    def write(self, name, content):
-        with open(self.path(name), "wb") as file:
-            file.write(content if isinstance(content, bytes) else content.encode())
-        return self.path(name)
-
-    def report(self, arguments, ranks=2):
-        done = run(arguments + ["--json", self.path("out.json")], ranks)
-        self.assertEqual(done.returncode, 0, done.stderr)
-        with open(self.path("out.json"), encoding="utf-8") as file:
-            return json.load(file)
 
 
 class Results(Folder):
@@ -172,6 +140,13 @@ class Results(Folder):
             with self.subTest(extra=extra):
                 self.assertTrue(all(row["check"]["passed"] for row in self.report(SMALL + extra, 3)["rows"]))
 
+    def test_problem_of_a_file_is_the_file(self):
+        routing = self.write("routing.jsonl", "[0]\n[2]\n[1]\n")
+        report = self.report(["--hidden", "32", "--ffn", "16", "--routing", routing, "-n", "1", "--time-limit", "0.2"])
+        self.assertEqual((report["config"]["experts"], report["config"]["topk"]), (3, 1))
+        self.assertFalse(report["rows"][0]["converged"] and report["rows"][0]["iterations"] < 6)
+
+
 
 class Documents(Folder):
     def test_json_follows_its_schema(self):
@@ -199,6 +174,11 @@ class Documents(Folder):
         self.assertIn("bottleneck", done.stdout)
         self.assertNotIn("bottleneck", done.stderr)
 
+    def test_document_on_standard_output(self):
+        done = run(SMALL + ["--json", "-"])
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(len(json.loads(done.stdout)["rows"]), 2)
+
     def test_help_shows_defaults(self):
         done = subprocess.run([EPBENCH, "run", "--help"], capture_output=True, text=True, timeout=60, check=False)
         self.assertEqual(done.returncode, 0)
@@ -210,91 +190,6 @@ class Documents(Folder):
                 self.assertIn(name.strip(), done.stdout)
             if cells[2].strip():
                 self.assertIn("=" + cells[2].strip(), done.stdout)
-
-
-class BadInput(Folder):
-    def rejects(self, arguments, *fragments, ranks=2):
-        with self.subTest(arguments=arguments):
-            done = run(arguments + ["--json", self.path("out.json")], ranks)
-            self.assertEqual(done.returncode, 6, done.stderr)
-            lines = [line for line in done.stderr.splitlines() if line.startswith("epbench:")]
-            self.assertEqual(len(lines), 1, done.stderr)
-            for fragment in fragments:
-                self.assertIn(fragment, lines[0])
-            self.assertFalse(os.path.exists(self.path("out.json")))
-
-    def test_options(self):
-        self.rejects(["--nonsense"], "--nonsense")
-        self.rejects(["--tokens", "0"], "--tokens", "0")
-        self.rejects(["--tokens", "99999999999G"], "--tokens", "99999999999")
-        self.rejects(["--tokens", "64G"], "--tokens")
-        self.rejects(["--hidden", "-4"], "--hidden", "-4")
-        self.rejects(["--topk", "9", "--experts", "8"], "9", "8")
-        self.rejects(["--strategy", "sequential,fast"], "--strategy", "fast")
-        self.rejects(["--direction", "sideways"], "--direction", "sideways")
-        self.rejects(["--strategy", "overlapped+defer-dw"], "--strategy", "--direction")
-        self.rejects(["--exchange-algorithm", "magic"], "--exchange-algorithm", "magic")
-        self.rejects(["--window-in-node", "12x"], "--window-in-node", "12x")
-        self.rejects(["--window-in-node", "dircet"], "--window-in-node", "dircet", "wanted direct")
-        self.rejects(["--dispatch-dtype", "int4"], "--dispatch-dtype", "int4")
-        self.rejects(["--combine-dtype", "fp8"], "--combine-dtype", "fp32 or bf16")
-        self.rejects(["--time-limit", "0"], "--time-limit", "0")
-        self.rejects(["--timeout", "-1"], "--timeout", "-1")
-        self.rejects(["--plan", "guessed"], "--plan", "guessed")
-        self.rejects(["--mpi-buffers", "host"], "--mpi-buffers", "host")
-        self.rejects(["--cuda-graph"], "--cuda-graph", "--plan cached")
-        self.rejects(["--routing", "lognormal:x"], "lognormal", "x")
-        self.rejects(["--placement", "/nowhere.json"], "/nowhere.json")
-        self.rejects(["--hidden", "64M", "--tokens", "64K"], "memory")
-        # Only one of the ranks' buffers overflows; then only their sum.
-        shape = ["--hidden", "1M", "--ffn", "1G", "--shared-ffn", "0", "--topk", "1", "--tokens", "1"]
-        self.rejects(shape + ["--experts", "2047"], "size")
-        self.rejects(shape + ["--experts", "2046"], "memory")
-
-    def test_gpu_options_on_the_cpu(self):
-        for option in (["--nccl-ctas", "4"], ["--register"], ["--gemm-sms", "4"], ["--cuda-graph", "--plan", "cached"],
-                       ["--mpi-buffers", "pinned"]):
-            done = run(["--device", "cpu"] + option)
-            self.assertEqual(done.returncode, 5, done.stderr)
-            lines = [line for line in done.stderr.splitlines() if line.startswith("epbench:")]
-            self.assertEqual(len(lines), 1, done.stderr)
-            self.assertIn(option[0], lines[0])
-
-    def test_routing_files(self):
-        self.rejects(["--routing", self.path("missing.npy")], "missing.npy")
-        self.rejects(["--routing", self.write("short.npy", b"\x93NUMPY")], "short.npy")
-        self.rejects(["--routing", self.write("bad.jsonl", "[0, 1]\n[0, 0]\n")], "bad.jsonl")
-        self.rejects(["--routing", self.write("range.jsonl", "[0, 99]\n"), "--experts", "8"], "range.jsonl", "99")
-        self.rejects(["--routing", self.write("text.jsonl", "[0, \"a\"]\n")], "text.jsonl")
-        self.rejects(["--routing", self.write("few.jsonl", "[0, 1]\n"), "--tokens", "8"], "few.jsonl")
-
-    def test_output_that_cannot_be_written(self):
-        for launches in ([], ["--launches", "2"]):
-            done = run(SMALL + launches + ["--json", self.path("no/such/folder.json")])
-            self.assertEqual(done.returncode, 6, done.stderr)
-            lines = [line for line in done.stderr.splitlines() if line.startswith("epbench:")]
-            self.assertEqual(len(lines), 1, done.stderr)
-            self.assertIn("no/such/folder.json", lines[0])
-
-    def test_document_on_standard_output(self):
-        done = run(SMALL + ["--json", "-"])
-        self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertEqual(len(json.loads(done.stdout)["rows"]), 2)
-
-    def test_problem_of_a_file_is_the_file(self):
-        routing = self.write("routing.jsonl", "[0]\n[2]\n[1]\n")
-        report = self.report(["--hidden", "32", "--ffn", "16", "--routing", routing, "-n", "1", "--time-limit", "0.2"])
-        self.assertEqual((report["config"]["experts"], report["config"]["topk"]), (3, 1))
-        self.assertFalse(report["rows"][0]["converged"] and report["rows"][0]["iterations"] < 6)
-
-    def test_ranks_given_different_arguments(self):
-        one = ["-n", "1", EPBENCH, "run", "--tokens", "8"]
-        other = ["-n", "1", EPBENCH, "run", "--tokens", "16"]
-        done = subprocess.run(MPIRUN + one + [":"] + other, capture_output=True, text=True, timeout=120, check=False)
-        self.assertEqual(done.returncode, 6, done.stderr)
-        lines = [line for line in done.stderr.splitlines() if line.startswith("epbench:")]
-        self.assertEqual(len(lines), 1, done.stderr)
-        self.assertIn("--tokens", lines[0])
 
 
 if __name__ == "__main__":
