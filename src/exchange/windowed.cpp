@@ -19,11 +19,12 @@ template <class Byte>
 struct Flow {
   Byte* data = nullptr;
   std::int64_t size_bytes = 0;
+  std::int64_t fragments = 0;  // the last ones may be empty
   std::int64_t started_bytes = 0;
   std::int64_t fragments_started = 0;
   std::int64_t fragments_done = 0;
 
-  [[nodiscard]] bool all_started() const { return started_bytes == size_bytes; }
+  [[nodiscard]] bool all_started() const { return fragments_started == fragments; }
   [[nodiscard]] bool open() const { return fragments_started > fragments_done; }
   [[nodiscard]] bool several_open() const { return fragments_started > fragments_done + 1; }
 };
@@ -37,19 +38,28 @@ struct Peer {
   Flow<std::byte> recv;
 
   /// A receive more than the partner may be ahead, so that one is always posted for what it sends next.
-  [[nodiscard]] std::size_t receive_places() const { return places_for(recv.size_bytes, window->ahead + 1); }
-  [[nodiscard]] std::size_t places() const { return receive_places() + places_for(send.size_bytes, window->ahead); }
-  [[nodiscard]] std::size_t places_for(std::int64_t size_bytes, std::int64_t most) const {
-    return static_cast<std::size_t>(std::min(most, (size_bytes + fragment_bytes - 1) / fragment_bytes));
+  [[nodiscard]] std::size_t receive_places() const { return places_for(recv.fragments, window->ahead + 1); }
+  [[nodiscard]] std::size_t places() const { return receive_places() + places_for(send.fragments, window->ahead); }
+  [[nodiscard]] static std::size_t places_for(std::int64_t fragments, std::int64_t most) {
+    return static_cast<std::size_t>(std::min(most, fragments));
   }
 
-  /// The step between two ranks: fragment k goes out once fragment k - ahead has come in, so that both directions
-  /// share the line evenly, until the partner has no more to send.
+  /// How many fragments go either way, which both ranks know. In step, the rank that has less to send goes on with empty
+  /// ones for as long as the other's step needs them.
+  void count_fragments() {
+    const auto needed = [&](std::int64_t bytes) { return (bytes + fragment_bytes - 1) / fragment_bytes; };
+    const std::int64_t sent = needed(send.size_bytes);
+    const std::int64_t received = needed(recv.size_bytes);
+    const std::int64_t unanswered = window->in_flight > 0 ? window->ahead : std::max(sent, received);
+    send.fragments = std::max(sent, received - unanswered);
+    recv.fragments = std::max(received, sent - unanswered);
+  }
+
+  /// The step between two ranks: fragment k goes out once fragment k - ahead has come in. So both directions share the
+  /// line evenly, and never are there more than `ahead` fragments on their way that their receiver does not have.
   [[nodiscard]] bool may_send() const {
-    if (send.all_started()) return false;
     const bool in_step = send.fragments_started < recv.fragments_done + window->ahead;
-    const bool partner_is_through = recv.all_started() && !recv.open();
-    return in_step || partner_is_through || window->in_flight == 0;
+    return !send.all_started() && (in_step || window->in_flight == 0);
   }
 };
 
@@ -112,12 +122,14 @@ void Windowed::add_peers(const AllToAll& args, const std::vector<int>& ranks, co
     Peer peer;
     peer.rank = rank;
     peer.window = &window;
-    peer.fragment_bytes = window.fragment_bytes == 0 ? limit : std::min(window.fragment_bytes, limit);
     peer.send.data = args.send + args.send_offsets[r] * args.row_bytes;
     peer.send.size_bytes = args.send_rows[r] * args.row_bytes;
     peer.recv.data = args.recv + args.recv_offsets[r] * args.row_bytes;
     peer.recv.size_bytes = args.recv_rows[r] * args.row_bytes;
-    if (peer.send.size_bytes + peer.recv.size_bytes > 0) peers_.push_back(peer);
+    if (peer.send.size_bytes + peer.recv.size_bytes == 0) continue;
+    peer.fragment_bytes = window.fragment_bytes == 0 ? limit : std::min(window.fragment_bytes, limit);
+    peer.count_fragments();
+    peers_.push_back(peer);
   }
 }
 
