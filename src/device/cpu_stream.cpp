@@ -9,7 +9,7 @@
 namespace ep::device {
 namespace {
 
-constexpr double kSpinUs = 2;  // about what going to sleep and being woken costs; longer would burn a shared core
+constexpr double kSpinUs = 10;  // about what going to sleep and being woken costs; longer would burn a shared core
 
 template <class Condition>
 void spin_until(Condition condition) {

@@ -16,7 +16,7 @@ namespace ep::device {
 class CpuMark {
  public:
   void reach() noexcept;
-  /// Blocks until reached; sleeps after a spin of about two microseconds.
+  /// Blocks until reached; sleeps after a spin of some ten microseconds.
   void await() const;
   [[nodiscard]] bool reached() const noexcept { return reached_.load(std::memory_order_acquire); }
   /// core::now_us() of reach(). @pre reached()
