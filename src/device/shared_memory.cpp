@@ -21,6 +21,10 @@ namespace ep::device {
 namespace {
 
 constexpr std::int64_t kPage = 4096;
+constexpr std::size_t kHugePageBytes = 2 << 20;
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25  // of Linux; glibc names it since 2.37
+#endif
 
 /// Behind the data, on a page of its own.
 struct Trailer {
@@ -44,10 +48,30 @@ std::size_t mapped_bytes(std::int64_t size_bytes) {
   return static_cast<std::size_t>(whole_pages(size_bytes) + kPage);
 }
 
-/// Data and trailer; null when it cannot be. Page faults happen now, not in what is timed.
+/// Where `length` bytes can go that begin a huge page; null when it cannot be.
+std::byte* reserve(std::size_t length) {
+  void* const room = mmap(nullptr, length + kHugePageBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (room == MAP_FAILED) return nullptr;
+  auto* const first = static_cast<std::byte*>(room);
+  const std::size_t into_page = reinterpret_cast<std::uintptr_t>(room) % kHugePageBytes;
+  const std::size_t skipped = into_page == 0 ? 0 : kHugePageBytes - into_page;
+  if (skipped > 0) munmap(first, skipped);
+  munmap(first + skipped + length, kHugePageBytes - skipped);
+  return first + skipped;
+}
+
+/// Data and trailer; null when it cannot be. Page faults happen now, not in what is timed. Huge pages where Linux can
+/// make them (6.1 and later): most machines are set to give none to memory that is shared, unless one insists.
 std::byte* map(int descriptor, std::int64_t size_bytes, int protection) {
-  void* data = mmap(nullptr, mapped_bytes(size_bytes), protection, MAP_SHARED | MAP_POPULATE, descriptor, 0);
-  return data == MAP_FAILED ? nullptr : static_cast<std::byte*>(data);
+  const std::size_t length = mapped_bytes(size_bytes);
+  std::byte* const data = reserve(length);
+  if (data == nullptr) return nullptr;
+  if (mmap(data, length, protection, MAP_SHARED | MAP_FIXED | MAP_POPULATE, descriptor, 0) == MAP_FAILED) {
+    munmap(data, length);
+    return nullptr;
+  }
+  madvise(data, length / kHugePageBytes * kHugePageBytes, MADV_COLLAPSE);
+  return data;
 }
 
 Trailer* trailer_of(std::byte* data, std::int64_t size_bytes) {
