@@ -86,20 +86,23 @@ void print_survey(const std::vector<calibration::SurveyedPattern>& patterns, con
       survey_table(patterns), odd_links(machine, hosts));
 }
 
+calibration::CalibrationInput calibration_of(const Job& job, std::uint64_t seed) {
+  return {.placement = job.placement,
+          .topology = job.topology,
+          .shape = job.config.shape,
+          .topk = job.routing.topk,
+          .tokens = job.routing.tokens,
+          .seed = seed,
+          .direction = job.config.direction};
+}
+
 }  // namespace
 
 cost::Machine constants(const RunOptions& options, const Job& job, const mpi::Communicator& communicator,
                         device::Device& device, exchange::Exchange& exchange, const mpi::ClockSync& clock) {
   if (options.cluster.empty()) {
     spdlog::info("calibrating links, kernels and GEMMs");
-    return calibration::calibrate(device, exchange, communicator, clock,
-                                  {.placement = job.placement,
-                                   .topology = job.topology,
-                                   .shape = job.config.shape,
-                                   .topk = job.routing.topk,
-                                   .tokens = job.routing.tokens,
-                                   .seed = options.seed,
-                                   .direction = job.config.direction});
+    return calibration::calibrate(device, exchange, communicator, clock, calibration_of(job, options.seed));
   }
   const std::string source = core::input_name(options.cluster);
   const std::string text =
@@ -116,7 +119,10 @@ void calibrate_job(const RunOptions& options, const std::string& path, const mpi
   });
   const Backend backend = make_backend(options, job.config, communicator);
   const mpi::ClockSync clock(communicator);
-  cost::Machine machine = constants(options, job, communicator, *backend.device, *backend.exchange, clock);
+  calibration::CalibrationInput input = calibration_of(job, options.seed);
+  spdlog::info("calibrating and surveying links, kernels and GEMMs");
+  input.budget_us *= 5;  // what is calibrated for a file is used more than once
+  cost::Machine machine = calibration::calibrate(*backend.device, *backend.exchange, communicator, clock, input);
   const auto patterns = calibration::survey(*backend.device, *backend.exchange, communicator, clock, job.topology);
   const std::vector<std::string> hosts = communicator.gather_all(mpi::host_name());
   if (communicator.rank() != 0) return;

@@ -153,9 +153,10 @@ LaunchOutcome run_launches(const RunOptions& options, char** argv) {
   if (launched_by_mpi() && !one_host) {
     const auto unsupported = core::ExitCode::unsupported;
     if (!first_process()) return {static_cast<int>(unsupported), std::nullopt};
-    throw core::Error(unsupported,
-                      "--launches: only mpirun of Open MPI with all ranks on one host can start a job twice; run one "
-                      "job a launch with --json and put the files together with 'epbench merge'");
+    throw core::Error(
+        unsupported,
+        "--launches: only mpirun of Open MPI with all ranks on one host can start a job twice; where that "
+        "is not so, 'scripts/launches N -- mpirun ...' starts N jobs and merges their reports");
   }
   const TemporaryFolder folder;
   Meeting meeting;

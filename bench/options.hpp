@@ -37,7 +37,7 @@ struct RunOptions {
   std::string exchange = "auto";
   std::string algorithm = "windowed";
   std::string window_in_node = "direct";  // or FRAGMENT[xIN_FLIGHT]; exchange::MpiOptions says why these
-  std::string window_between_nodes = "16Kx1";
+  std::string window_between_nodes = "63Kx1";
   std::string mpi_buffers = "auto";
   int threads = 0;
   std::string plan = "exchanged";

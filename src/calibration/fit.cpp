@@ -11,6 +11,25 @@ namespace ep::calibration {
 namespace {
 
 constexpr double kSpread = 1e-6;  // bytes closer than this, relatively, are one size measured twice
+constexpr double kMissed = 0.1;   // a line that is further from a sample does not hold
+
+bool misses(double line_us, const Sample& sample) {
+  return sample.bytes > 0 && sample.us > 0 && std::abs(line_us - sample.us) > kMissed * sample.us;
+}
+
+/// Has the line go through the samples, less what is paid apart from it; not where fewer than two are left.
+void go_through(cost::Line& line, std::span<const Sample> samples, double apart_us) {
+  std::vector<cost::Point> points;
+  for (const Sample& s : samples) {
+    if (s.bytes > 0 && s.us > 0) points.push_back({s.bytes, std::max(0.0, s.us - apart_us)});
+  }
+  points = tidy(std::move(points));
+  // Beyond the last two it goes on as between them, and more bytes cannot cost nothing.
+  while (points.size() > 1 && points.back().us <= points[points.size() - 2].us) points.pop_back();
+  if (points.size() < 2) return;
+  line.latency_us = std::min(line.latency_us, points.front().us);
+  line.points = std::move(points);
+}
 
 }  // namespace
 
@@ -34,21 +53,9 @@ cost::Line fit_line(std::span<const Sample> samples) {
 }
 
 cost::Line fit_curve(std::span<const Sample> samples) {
-  constexpr double kMissed = 0.1;
   cost::Line line = fit_line(samples);
-  const bool fits = std::all_of(samples.begin(), samples.end(), [&](const Sample& s) {
-    return s.bytes <= 0 || s.us <= 0 || std::abs(line.time_us(s.bytes) - s.us) <= kMissed * s.us;
-  });
-  if (fits) return line;
-  std::vector<cost::Point> points;
-  for (const Sample& s : samples) {
-    if (s.bytes > 0 && s.us > 0) points.push_back({s.bytes, s.us});
-  }
-  line.points = tidy(std::move(points));
-  if (line.points.size() < 2)
-    line.points.clear();
-  else
-    line.latency_us = std::min(line.latency_us, line.points.front().us);
+  if (std::ranges::none_of(samples, [&](const Sample& s) { return misses(line.time_us(s.bytes), s); })) return line;
+  go_through(line, samples, 0);
   return line;
 }
 
@@ -63,6 +70,9 @@ cost::Line link_line(std::span<const Sample> one, int peers, double fan_out_us) 
       peers > 1 ? (fan_out_us - least.us) / (peers - 1) - line.transfer_us(least.bytes) : fixed_us;
   line.latency_us = std::clamp(further_us, 0.0, fixed_us);
   line.start_us = fixed_us - line.latency_us;
+  const auto time_us = [&](const Sample& s) { return line.start_us + line.time_us(s.bytes); };
+  if (std::ranges::any_of(one, [&](const Sample& s) { return misses(time_us(s), s); }))
+    go_through(line, one, line.start_us);
   return line;
 }
 

@@ -40,7 +40,8 @@ cost::Line fit_line(std::span<const Sample> samples);
 cost::Line fit_curve(std::span<const Sample> samples);
 
 /// The line of one link. Its bandwidth is what the longest message takes beyond the second longest; its latency is what
-/// the bandwidth leaves of the shortest, split into what every further peer adds and what is paid once.
+/// the bandwidth leaves of the shortest, split into what every further peer adds and what is paid once. Where that
+/// misses a size by over a tenth, as messages of MPI's other protocol, the samples are its points.
 /// @param one times of one message to one peer, by size; at least two of different sizes, ascending
 /// @param fan_out_us one rank's messages of the shortest size, one to each of `peers` at once
 cost::Line link_line(std::span<const Sample> one, int peers, double fan_out_us);

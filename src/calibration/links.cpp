@@ -9,6 +9,7 @@
 
 #include "calibration/fit.hpp"
 #include "calibration/probe.hpp"
+#include "core/median.hpp"
 #include "exchange/pairing.hpp"
 
 namespace ep::calibration {
@@ -19,28 +20,37 @@ using Traffic = core::Matrix<std::int64_t>;
 
 /// What a rank sends: nearly all latency at first, at last longer than what a link lets pass in a burst.
 constexpr std::int64_t kProbeBytes[] = {4 << 10, 64 << 10, 512 << 10, 2 << 20};
+/// What it sends where all do, to several: as long to each.
+constexpr std::int64_t kSharedBytes[] = {12 << 10, 48 << 10, 192 << 10, 768 << 10, 2 << 20, 8 << 20};
 constexpr double kRepeats = 15;
 
 /// Times of one pattern of traffic for growing sizes, until one would take more than its share of the calibration's
-/// time. Short times are the noisier ones, and the cheaper to repeat.
-std::vector<Sample> sweep(ExchangeProbe& probe, const CalibrationInput& input,
+/// time. Short times are the noisier ones, and the cheaper to repeat; medians of three rounds through the sizes, since
+/// what disturbs one time disturbs those that follow it, and the first messages of all take several times as long.
+std::vector<Sample> sweep(ExchangeProbe& probe, const CalibrationInput& input, std::span<const std::int64_t> sizes,
                           const std::function<Traffic(std::int64_t)>& traffic_of) {
   constexpr std::size_t kLeastSizes = 3;
-  const double share_us = 0.2 * input.budget_us;
-  std::vector<Sample> samples;
-  for (const std::int64_t bytes : kProbeBytes) {
-    double repeats = kRepeats;
-    if (!samples.empty()) {
-      const double expected_us = samples.back().us * static_cast<double>(bytes) / samples.back().bytes;
-      repeats = std::min(repeats, share_us / expected_us - 1);  // one goes before
-    }
-    if (repeats < 1 && samples.size() >= kLeastSizes) break;
-    const int count = static_cast<int>(std::max(1.0, repeats));
-    samples.push_back({static_cast<double>(bytes), probe.time_us(traffic_of(bytes), count)});
+  constexpr int kRounds = 3;
+  std::vector<std::vector<double>> times;  // [sizes, rounds]
+  const auto affordable = [&](double us) { return std::min(kRepeats, 0.2 * input.budget_us / us - 1); };  // one before
+  const auto measure = [&](std::size_t i, double repeats) {
+    times[i].push_back(probe.time_us(traffic_of(sizes[i]), std::max(1, static_cast<int>(repeats / kRounds))));
+  };
+  for (std::size_t i = 0; i < sizes.size(); ++i) {
+    const double growth = i == 0 ? 0 : static_cast<double>(sizes[i]) / static_cast<double>(sizes[i - 1]);
+    const double repeats = i == 0 ? kRepeats : affordable(times[i - 1][0] * growth);
+    if (repeats < 1 && i >= kLeastSizes) break;
+    times.emplace_back();
+    measure(i, repeats);
   }
-  // Once more: the first messages of all were seen to take several times as long as later ones.
-  const double again_us = probe.time_us(traffic_of(kProbeBytes[0]), static_cast<int>(kRepeats));
-  samples.front().us = std::min(samples.front().us, again_us);
+  for (int round = 1; round < kRounds; ++round) {
+    for (std::size_t i = 0; i < times.size(); ++i) {
+      if (const double repeats = affordable(times[i][0]); repeats >= kRounds) measure(i, repeats);
+    }
+  }
+  std::vector<Sample> samples;
+  for (std::size_t i = 0; i < times.size(); ++i)
+    samples.push_back({static_cast<double>(sizes[i]), core::median(times[i])});
   return samples;
 }
 
@@ -70,7 +80,7 @@ cost::Line probe_link(ExchangeProbe& probe, const CalibrationInput& input, bool 
   const auto pair = find_pair(input.topology, same_node);
   if (!pair) return {0, 1};  // no such link: never used
   const int ranks = input.topology.ranks();
-  const std::vector<Sample> samples = sweep(probe, input, [&](std::int64_t bytes) {
+  const std::vector<Sample> samples = sweep(probe, input, kProbeBytes, [&](std::int64_t bytes) {
     Traffic traffic(ranks, ranks);
     traffic(pair->first, pair->second) = bytes;
     return traffic;
@@ -122,15 +132,15 @@ double busiest_node_bytes(const Traffic& traffic, const cost::Machine& machine, 
   return most_of(out, in);
 }
 
-/// What a node's ranks share, its memory or its links to others. @pre there is a pair of ranks that is, or is not, on
-/// the same node
-cost::Line probe_node(ExchangeProbe& probe, const CalibrationInput& input, const cost::Machine& machine,
-                      bool same_node) {
+/// What a node's ranks share while all ranks exchange alike: its memory, or its links to others. @pre there is a pair
+/// of ranks that is, or is not, on the same node
+cost::Line probe_together(ExchangeProbe& probe, const CalibrationInput& input, const cost::Machine& machine,
+                          bool same_node) {
   const auto traffic_of = [&](std::int64_t bytes) { return everyone(machine.topology, same_node, bytes); };
-  std::vector<Sample> samples = sweep(probe, input, traffic_of);
+  std::vector<Sample> samples = sweep(probe, input, kSharedBytes, traffic_of);
   for (std::size_t i = 0; i < samples.size(); ++i)
-    samples[i].bytes = busiest_node_bytes(traffic_of(kProbeBytes[i]), machine, same_node);
-  return fit_line(samples);
+    samples[i].bytes = busiest_node_bytes(traffic_of(kSharedBytes[i]), machine, same_node);
+  return fit_curve(samples);
 }
 
 /// Ranks of every node, in order.
@@ -144,9 +154,10 @@ std::vector<std::vector<int>> ranks_of_nodes(const placement::Topology& topology
 /// What every node moves to another one way, GB/s [nodes, nodes]. Nodes meet in tournament rounds, so that no two pairs
 /// share a link; the ranks of a node send at once, each to its counterpart. At most kMostRounds rounds: a slow link
 /// shows in any of them.
-core::Matrix<double> probe_node_pairs(ExchangeProbe& probe, const placement::Topology& topology, std::int64_t bytes) {
+/// @param fixed_us of a message, whatever its size
+core::Matrix<double> probe_node_pairs(ExchangeProbe& probe, const placement::Topology& topology, std::int64_t bytes,
+                                      double fixed_us, int repeats) {
   constexpr int kMostRounds = 8;
-  constexpr int kPairRepeats = 3;
   core::Matrix<double> gbs(topology.nodes, topology.nodes);
   const auto ranks = ranks_of_nodes(topology);
   for (int round = 0; round < std::min(exchange::rounds(topology.nodes), kMostRounds); ++round) {
@@ -165,7 +176,7 @@ core::Matrix<double> probe_node_pairs(ExchangeProbe& probe, const placement::Top
       };
       for (int node = 0; node < topology.nodes; ++node)
         for_each_pair(node, [&](int from, int to) { traffic(from, to) = bytes; });
-      const std::vector<double> times = probe.rank_times_us(traffic, kPairRepeats);
+      const std::vector<double> times = probe.rank_times_us(traffic, repeats);
       for (int node = 0; node < topology.nodes; ++node) {
         double slowest_us = 0;
         double moved = 0;
@@ -173,19 +184,22 @@ core::Matrix<double> probe_node_pairs(ExchangeProbe& probe, const placement::Top
           slowest_us = std::max(slowest_us, times[static_cast<std::size_t>(to)]);
           moved += static_cast<double>(bytes);
         });
-        if (slowest_us > 0) gbs(node, receiver(node)) = moved / slowest_us / 1e3;
+        if (slowest_us > fixed_us) gbs(node, receiver(node)) = moved / (slowest_us - fixed_us) / 1e3;
       }
     }
   }
   return gbs;
 }
 
-/// Values over their upper median, near 1 made 1.
-std::vector<double> beside_peers(const std::vector<double>& gbs) {
+double upper_median(std::vector<double> values) {
+  const auto middle = values.begin() + std::ssize(values) / 2;
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+/// Values over a typical one, near 1 made 1.
+std::vector<double> beside(const std::vector<double>& gbs, double typical) {
   constexpr double kNoise = 0.05;
-  std::vector<double> sorted = gbs;
-  std::sort(sorted.begin(), sorted.end());
-  const double typical = sorted[sorted.size() / 2];
   std::vector<double> scales;
   for (const double value : gbs) {
     const double scale = value > 0 && typical > 0 ? value / typical : 1;
@@ -194,9 +208,16 @@ std::vector<double> beside_peers(const std::vector<double>& gbs) {
   return scales;
 }
 
+/// The line of a link that is 1 / `scale` as fast.
+cost::Line rescaled(cost::Line line, double scale) {
+  line.gbs /= scale;
+  for (cost::Point& point : line.points) point.us = line.latency_us + (point.us - line.latency_us) * scale;
+  return line;
+}
+
 }  // namespace
 
-std::vector<cost::LinkScale> link_scales(const core::Matrix<double>& pair_gbs) {
+NodeLinks node_links(const core::Matrix<double>& pair_gbs) {
   const auto nodes = static_cast<std::size_t>(pair_gbs.rows());
   std::vector<double> egress(nodes);
   std::vector<double> ingress(nodes);
@@ -207,33 +228,43 @@ std::vector<cost::LinkScale> link_scales(const core::Matrix<double>& pair_gbs) {
       ingress[to] = std::max(ingress[to], gbs);
     }
   }
-  const std::vector<double> out = beside_peers(egress);
-  const std::vector<double> in = beside_peers(ingress);
-  std::vector<cost::LinkScale> scales;
-  for (std::size_t node = 0; node < nodes; ++node) scales.push_back({out[node], in[node]});
-  return scales;
+  std::vector<double> both = egress;
+  both.insert(both.end(), ingress.begin(), ingress.end());
+  NodeLinks links{upper_median(both), {}};
+  const std::vector<double> out = beside(egress, links.gbs);
+  const std::vector<double> in = beside(ingress, links.gbs);
+  for (std::size_t node = 0; node < nodes; ++node) links.scale.push_back({out[node], in[node]});
+  return links;
 }
 
 void calibrate_links(device::Device& device, exchange::Exchange& exchange, const mpi::Communicator& communicator,
                      const mpi::ClockMap& clock, const CalibrationInput& input, cost::Machine& machine) {
-  constexpr std::int64_t kMostBytes = kProbeBytes[std::size(kProbeBytes) - 1];
+  constexpr std::int64_t kMostBytes = kSharedBytes[std::size(kSharedBytes) - 1];
   const placement::Topology& topology = input.topology;
   ExchangeProbe probe(device, exchange, communicator, clock, topology, kMostBytes);
   machine.in_node = probe_link(probe, input, true);
   machine.between_nodes = probe_link(probe, input, false);
   if (topology.nodes == 1) return;
   // Where traffic leaves the nodes, exchanges of the layer do not show what a node's memory could do.
-  if (find_pair(topology, true)) machine.node_memory = probe_node(probe, input, machine, true);
+  if (find_pair(topology, true)) machine.node_memory = probe_together(probe, input, machine, true);
   // Long enough for a link to show its rate, behind whatever burst it lets pass.
   constexpr double kPairUs = 20e3;
+  constexpr double kPairRepeatsAUs = 2e-6;
+  const double fixed_us = machine.between_nodes.start_us + machine.between_nodes.latency_us;
   const auto bytes =
       std::clamp(static_cast<std::int64_t>(machine.between_nodes.gbs * 1e3 * kPairUs), kProbeBytes[1], kMostBytes);
-  machine.link_scale = link_scales(probe_node_pairs(probe, topology, bytes));
-  machine.node_nic = probe_node(probe, input, machine, false);
+  const int repeats = std::max(1, static_cast<int>(kPairRepeatsAUs * input.budget_us));
+  const NodeLinks links = node_links(probe_node_pairs(probe, topology, bytes, fixed_us, repeats));
+  machine.link_scale = links.scale;
+  machine.node_nic = {0, links.gbs};
+  machine.fabric = probe_together(probe, input, machine, false);
   // What was measured between one pair becomes what a typical pair would do.
   const auto [from, to] = *find_pair(topology, false);
   const auto node = [&](int rank) { return topology.node_of_rank[static_cast<std::size_t>(rank)]; };
-  machine.between_nodes.gbs /= std::min(machine.scale_of(node(from)).egress, machine.scale_of(node(to)).ingress);
+  machine.between_nodes = rescaled(machine.between_nodes,
+                                   std::min(machine.scale_of(node(from)).egress, machine.scale_of(node(to)).ingress));
+  // A node's only rank has the whole of its links, whose rate so many pairs tell better than the one that was probed.
+  if (topology.ranks() == topology.nodes && machine.between_nodes.points.empty()) machine.between_nodes.gbs = links.gbs;
 }
 
 }  // namespace ep::calibration

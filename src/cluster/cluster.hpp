@@ -29,6 +29,7 @@ struct Cluster {
   std::optional<Cited<cost::Line>> between_nodes;  // none: one node
   std::optional<Cited<cost::Line>> node_memory;
   std::optional<Cited<cost::Line>> node_nic;
+  std::optional<Cited<cost::Line>> fabric;
   Cited<double> counts_us;
   std::map<schedule::OpKind, Cited<cost::Line>> kernels;
   std::vector<Cited<cost::GemmCurve>> gemm;  // at least one

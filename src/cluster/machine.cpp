@@ -42,6 +42,7 @@ cost::Machine to_machine(const Cluster& cluster, const placement::Topology& topo
   machine.between_nodes = needed(cluster.between_nodes, topology.nodes > 1, cluster, "links.between_nodes");
   if (cluster.node_memory) machine.node_memory = cluster.node_memory->value;
   if (cluster.node_nic) machine.node_nic = cluster.node_nic->value;
+  if (cluster.fabric) machine.fabric = cluster.fabric->value;
   machine.counts_us = cluster.counts_us.value;
   for (const auto& [kernel, line] : cluster.kernels) machine.memory[kernel] = line.value;
   for (const auto& curve : cluster.gemm) machine.gemm.push_back(curve.value);
@@ -68,6 +69,7 @@ Cluster from_machine(const cost::Machine& machine, std::string name) {
   cluster.between_nodes = cited(machine.between_nodes, cluster.nodes > 1, origin);
   cluster.node_memory = cited(machine.node_memory, cluster.ranks_per_node > 1, origin);
   cluster.node_nic = cited(machine.node_nic, cluster.nodes > 1, origin);
+  cluster.fabric = cited(machine.fabric, cluster.nodes > 1, origin);
   cluster.counts_us = {machine.counts_us, origin};
   for (const auto& [kernel, line] : machine.memory) cluster.kernels[kernel] = {line, origin};
   for (const cost::GemmCurve& curve : machine.gemm) cluster.gemm.push_back({curve, origin});

@@ -96,7 +96,7 @@ Cited<cost::Line> read_memory(const Field& field) {
   return {line, field["origin"].text()};
 }
 
-std::optional<Cited<cost::Line>> read_node_memory(const Field& field) {
+std::optional<Cited<cost::Line>> read_link(const Field& field) {
   if (field.is_null()) return std::nullopt;
   field.require({"start_us", "latency_us", "gbs", "origin"}, {"points"});
   cost::Line line{field["latency_us"].at_least(0), field["gbs"].positive(), field["start_us"].at_least(0)};
@@ -104,19 +104,13 @@ std::optional<Cited<cost::Line>> read_node_memory(const Field& field) {
   return Cited<cost::Line>{line, field["origin"].text()};
 }
 
-std::optional<Cited<cost::Line>> read_link(const Field& field) {
-  if (field.is_null()) return std::nullopt;
-  field.require({"start_us", "latency_us", "gbs", "origin"});
-  return Cited<cost::Line>{{field["latency_us"].at_least(0), field["gbs"].positive(), field["start_us"].at_least(0)},
-                           field["origin"].text()};
-}
-
 void read_links(const Field& field, Cluster& cluster) {
-  field.require({"in_node", "between_nodes", "node_memory", "node_nic"});
+  field.require({"in_node", "between_nodes", "node_memory", "node_nic", "fabric"});
   cluster.in_node = read_link(field["in_node"]);
   cluster.between_nodes = read_link(field["between_nodes"]);
-  cluster.node_memory = read_node_memory(field["node_memory"]);
+  cluster.node_memory = read_link(field["node_memory"]);
   cluster.node_nic = read_link(field["node_nic"]);
+  cluster.fabric = read_link(field["fabric"]);
   if (cluster.ranks_per_node > 1 && !cluster.in_node) field["in_node"].fail("the file has several ranks a node");
   if (cluster.nodes > 1 && !cluster.between_nodes) field["between_nodes"].fail("the file has several nodes");
 }

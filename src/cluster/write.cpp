@@ -58,7 +58,8 @@ std::string to_json(const Cluster& cluster) {
   result["links"] = {{"in_node", link_json(cluster.in_node)},
                      {"between_nodes", link_json(cluster.between_nodes)},
                      {"node_memory", link_json(cluster.node_memory)},
-                     {"node_nic", link_json(cluster.node_nic)}};
+                     {"node_nic", link_json(cluster.node_nic)},
+                     {"fabric", link_json(cluster.fabric)}};
   result["own_memory"] = line_json(cluster.own_memory, false);
   result["kernels"] = Json::object();
   for (const auto& [kernel, line] : cluster.kernels) {

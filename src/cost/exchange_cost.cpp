@@ -6,8 +6,6 @@ namespace ep::cost {
 
 namespace {
 
-constexpr const char* kNodeMemory = "node memory";
-
 /// What one end of a rank's links is busy with: the tiers one after the other, or beside each other where the machine
 /// has a port for each.
 /// @param scale of the links to other nodes, this way.
@@ -15,42 +13,42 @@ double port_us(const plan::TierLoad& within, const plan::TierLoad& between, doub
                int rank, double scale) {
   const auto time = [&](const plan::TierLoad& load, const Line& line, double faster) {
     if (load.messages <= 0) return 0.0;
-    return line.start_us + line.latency_us * load.messages + line.transfer_us(load.rows * row_bytes) / faster;
+    return line.start_us + line.latency_us * load.messages +
+           line.transfer_us(load.rows * row_bytes, load.messages) / faster;
   };
   const double within_us = time(within, machine.link(rank, true), 1);
   const double between_us = time(between, machine.link(rank, false), scale);
   return machine.links_at_once ? std::max(within_us, between_us) : within_us + between_us;
 }
 
-/// Rows through the resources that a node's ranks share.
-struct NodeRows {
+/// Bytes through the resources that a node's ranks share; through its links as a typical link would have them.
+struct NodeBytes {
   double memory = 0;
   double egress = 0;
   double ingress = 0;
 };
 
-std::vector<NodeRows> node_rows(const plan::ExchangeLoads& loads, const placement::Topology& topology) {
-  std::vector<NodeRows> nodes(static_cast<std::size_t>(topology.nodes));
+std::vector<NodeBytes> node_bytes(const plan::ExchangeLoads& loads, double row_bytes, const Machine& machine) {
+  std::vector<NodeBytes> nodes(static_cast<std::size_t>(machine.topology.nodes));
   for (std::size_t rank = 0; rank < loads.size(); ++rank) {
-    NodeRows& node = nodes[static_cast<std::size_t>(topology.node_of_rank[rank])];
-    node.memory += loads[rank].out_within.rows;
-    node.egress += loads[rank].out_between.rows;
-    node.ingress += loads[rank].in_between.rows;
+    const int index = machine.topology.node_of_rank[rank];
+    NodeBytes& node = nodes[static_cast<std::size_t>(index)];
+    node.memory += loads[rank].out_within.rows * row_bytes;
+    node.egress += loads[rank].out_between.rows * row_bytes / machine.scale_of(index).egress;
+    node.ingress += loads[rank].in_between.rows * row_bytes / machine.scale_of(index).ingress;
   }
   return nodes;
 }
 
-double through(double bytes, const Line& line, double scale = 1) {
-  return line.gbs > 0 && bytes > 0 ? line.time_us(bytes, scale) : 0;
-}
-
-std::vector<ResourceUse> node_uses(const NodeRows& rows, double row_bytes, const Machine& machine, std::size_t node,
-                                   const Line& memory) {
-  const int index = static_cast<int>(node);
-  const LinkScale scale = machine.scale_of(index);
-  return {{kNodeMemory, index, through(rows.memory * row_bytes, memory)},
-          {"node egress", index, through(rows.egress * row_bytes, machine.node_nic, scale.egress)},
-          {"node ingress", index, through(rows.ingress * row_bytes, machine.node_nic, scale.ingress)}};
+NodeBytes mean_of(const std::vector<NodeBytes>& nodes) {
+  NodeBytes mean;
+  const auto count = static_cast<double>(nodes.size());
+  for (const NodeBytes& node : nodes) {
+    mean.memory += node.memory / count;
+    mean.egress += node.egress / count;
+    mean.ingress += node.ingress / count;
+  }
+  return mean;
 }
 
 void add_busy(std::vector<ResourceUse>& uses, const ResourceUse& use) {
@@ -59,19 +57,27 @@ void add_busy(std::vector<ResourceUse>& uses, const ResourceUse& use) {
 
 }  // namespace
 
+std::vector<NodeTimes> node_times(const plan::ExchangeLoads& loads, std::int64_t row_bytes, const Machine& machine,
+                                  std::optional<schedule::OpKind> exchange) {
+  const std::vector<NodeBytes> nodes = node_bytes(loads, static_cast<double>(row_bytes), machine);
+  const NodeBytes even = mean_of(nodes);
+  std::vector<NodeTimes> times;
+  for (const NodeBytes& own : nodes)
+    times.push_back({machine.node_memory_of(exchange).shared_us(own.memory), machine.nic_us(own.egress, even.egress),
+                     machine.nic_us(own.ingress, even.ingress)});
+  return times;
+}
+
 ExchangeCost exchange_cost(const plan::ExchangeLoads& loads, std::int64_t row_bytes, const Machine& machine,
                            std::optional<schedule::OpKind> exchange) {
   const auto bytes = static_cast<double>(row_bytes);
-  const std::vector<NodeRows> nodes = node_rows(loads, machine.topology);
+  const std::vector<NodeTimes> nodes = node_times(loads, row_bytes, machine, exchange);
   ExchangeCost cost;
-  std::vector<double> memory_us(nodes.size());
-  std::vector<double> nic_us(nodes.size());
   for (std::size_t node = 0; node < nodes.size(); ++node) {
-    for (const ResourceUse& use : node_uses(nodes[node], bytes, machine, node, machine.node_memory_of(exchange))) {
-      double& slowest = (use.resource == kNodeMemory ? memory_us : nic_us)[node];
-      slowest = std::max(slowest, use.busy_us);
-      add_busy(cost.uses, use);
-    }
+    const int index = static_cast<int>(node);
+    add_busy(cost.uses, {"node memory", index, nodes[node].memory_us});
+    add_busy(cost.uses, {"node egress", index, nodes[node].egress_us});
+    add_busy(cost.uses, {"node ingress", index, nodes[node].ingress_us});
   }
   for (int rank = 0; rank < machine.topology.ranks(); ++rank) {
     const plan::RankLoad& load = loads[static_cast<std::size_t>(rank)];
@@ -84,7 +90,8 @@ ExchangeCost exchange_cost(const plan::ExchangeLoads& loads, std::int64_t row_by
     // A node's resources hold up those of its ranks that use them.
     const bool within = load.out_within.rows + load.in_within.rows > 0;
     const bool between = load.out_between.rows + load.in_between.rows > 0;
-    cost.rank_us.push_back(std::max({egress_us, ingress_us, within ? memory_us[node] : 0, between ? nic_us[node] : 0}));
+    const double nic_us = std::max(nodes[node].egress_us, nodes[node].ingress_us);
+    cost.rank_us.push_back(std::max({egress_us, ingress_us, within ? nodes[node].memory_us : 0, between ? nic_us : 0}));
   }
   std::stable_sort(cost.uses.begin(), cost.uses.end(),
                    [](const ResourceUse& a, const ResourceUse& b) { return a.busy_us > b.busy_us; });

@@ -6,6 +6,7 @@
 #include <tuple>
 #include <utility>
 
+#include "cost/exchange_cost.hpp"
 #include "plan/loads.hpp"
 
 namespace ep::cost {
@@ -14,26 +15,28 @@ namespace {
 
 enum class Kind : std::uint8_t { egress, ingress, node_memory, node_egress, node_ingress };
 
-/// A port's time for one of its messages: what is paid once an exchange is shared out among them.
-double port_us(const Line& line, double bytes, double scale, double messages) {
-  return line.start_us / messages + line.latency_us + line.transfer_us(bytes) / scale;
+/// A port's time for one of the messages of a tier, `rows` of all its rows.
+double port_us(const Line& line, const plan::TierLoad& tier, double rows, double row_bytes, double scale) {
+  const double transfer_us = line.transfer_us(tier.rows * row_bytes, tier.messages) / scale;
+  return line.start_us / tier.messages + line.latency_us + transfer_us * rows / tier.rows;
 }
 
-/// What one message asks of a resource: a time, of a port; bytes, of what a node's ranks share.
+/// What one message asks of a resource: a time, of a port; its part, by rows, of what a node's resource takes for all.
 struct Load {
   std::size_t message;
   double work_us;
-  double bytes;
+  double rows;
 };
 
-/// Bytes of a shared resource get their part of what all of them take together.
-std::vector<Load> priced(std::vector<Load> loads, const Line& shared) {
-  double bytes = 0;
-  for (const Load& load : loads) bytes += load.bytes;
-  if (bytes == 0) return loads;
-  const double once_us = shared.latency_us / static_cast<double>(loads.size());
-  for (Load& load : loads) load.work_us = once_us + shared.transfer_us(bytes) * load.bytes / bytes;
-  return loads;
+void share_by_rows(std::vector<Load>& loads, double together_us) {
+  double rows = 0;
+  for (const Load& load : loads) rows += load.rows;
+  for (Load& load : loads) load.work_us = together_us * load.rows / rows;
+}
+
+double busy_us(const NodeTimes& node, Kind kind) {
+  if (kind == Kind::node_memory) return node.memory_us;
+  return kind == Kind::node_egress ? node.egress_us : node.ingress_us;
 }
 
 /// When a server that gives all present the same part of its speed is done with each: [passages] of (ready, work).
@@ -72,22 +75,15 @@ void share_out(Passages passages, const std::vector<double>& ready_us, Done done
 
 Flows::Flows(const core::Matrix<std::int64_t>& rows, std::int64_t row_bytes, const Machine& machine,
              std::optional<schedule::OpKind> exchange) {
-  const Line& node_memory = machine.node_memory_of(exchange);
   const placement::Topology& topology = machine.topology;
   const plan::ExchangeLoads loads = plan::loads_of(rows, topology);
+  const auto bytes = static_cast<double>(row_bytes);
   // Links that work at once are two ports of a rank.
   std::map<std::tuple<Kind, int, bool>, std::vector<Load>> resources;
-  const auto pass = [&](Kind kind, int index, bool apart, double work_us) {
-    resources[{kind, index, apart}].push_back({messages_.size(), work_us, 0});
-  };
-  // What a node's messages take is known when all of them are: together.
-  const auto pass_node = [&](Kind kind, int node, const Line& line, double bytes, double scale) {
-    if (line.gbs > 0) resources[{kind, node, false}].push_back({messages_.size(), 0, bytes / scale});
-  };
   for (int from = 0; from < topology.ranks(); ++from) {
     for (int to = 0; to < topology.ranks(); ++to) {
       if (from == to || rows(from, to) == 0) continue;
-      const auto bytes = static_cast<double>(rows(from, to) * row_bytes);
+      const auto count = static_cast<double>(rows(from, to));
       const bool within = topology.same_node(from, to);
       const bool apart = machine.links_at_once && !within;
       const plan::RankLoad& out = loads[static_cast<std::size_t>(from)];
@@ -96,23 +92,29 @@ Flows::Flows(const core::Matrix<std::int64_t>& rows, std::int64_t row_bytes, con
       const int target = topology.node_of_rank[static_cast<std::size_t>(to)];
       const double egress = within ? 1 : machine.scale_of(source).egress;
       const double ingress = within ? 1 : machine.scale_of(target).ingress;
+      const auto pass = [&](Kind kind, int index, bool of_its_own, double work_us) {
+        resources[{kind, index, of_its_own}].push_back({messages_.size(), work_us, count});
+      };
       pass(Kind::egress, from, apart,
-           port_us(machine.link(from, within), bytes, egress, (within ? out.out_within : out.out_between).messages));
+           port_us(machine.link(from, within), within ? out.out_within : out.out_between, count, bytes, egress));
       pass(Kind::ingress, to, apart,
-           port_us(machine.link(to, within), bytes, ingress, (within ? in.in_within : in.in_between).messages));
+           port_us(machine.link(to, within), within ? in.in_within : in.in_between, count, bytes, ingress));
       if (within) {
-        pass_node(Kind::node_memory, source, node_memory, bytes, 1);
+        pass(Kind::node_memory, source, false, 0);
       } else {
-        pass_node(Kind::node_egress, source, machine.node_nic, bytes, egress);
-        pass_node(Kind::node_ingress, target, machine.node_nic, bytes, ingress);
+        pass(Kind::node_egress, source, false, 0);
+        pass(Kind::node_ingress, target, false, 0);
       }
       messages_.push_back({static_cast<std::size_t>(from), static_cast<std::size_t>(to)});
     }
   }
-  for (const auto& [key, loads_of_it] : resources) {
-    const Line& shared = std::get<Kind>(key) == Kind::node_memory ? node_memory : machine.node_nic;
+  const std::vector<NodeTimes> nodes = node_times(loads, row_bytes, machine, exchange);
+  for (auto& [key, loads_of_it] : resources) {
+    const auto [kind, index, apart] = key;
+    if (kind != Kind::egress && kind != Kind::ingress)
+      share_by_rows(loads_of_it, busy_us(nodes[static_cast<std::size_t>(index)], kind));
     std::vector<Passage> passages;
-    for (const Load& load : priced(loads_of_it, shared)) passages.push_back({load.message, load.work_us});
+    for (const Load& load : loads_of_it) passages.push_back({load.message, load.work_us});
     resources_.push_back(std::move(passages));
   }
 }

@@ -20,15 +20,19 @@ struct Point {
 struct Line {
   double latency_us = 0;  // of every message, or of every launch
   double gbs = 0;
-  double start_us = 0;  // links only: paid once an exchange, however many messages it has
+  double start_us = 0;  // of links: paid once an exchange, however many messages it has
   /// Where one rate does not do for all sizes, as when more bytes no longer fit a cache: straight pieces from
   /// latency_us at none through these points and on, in place of gbs. Sizes strictly ascend, times never descend.
   std::vector<Point> points{};
 
   [[nodiscard]] double time_us(double bytes) const { return latency_us + transfer_us(bytes); }
-  /// Over a link that moves `scale` times as much in the same time.
-  [[nodiscard]] double time_us(double bytes, double scale) const { return latency_us + transfer_us(bytes) / scale; }
   [[nodiscard]] double transfer_us(double bytes) const;
+  /// Of `messages` that together have `bytes`, as if all were of one size.
+  [[nodiscard]] double transfer_us(double bytes, double messages) const {
+    return messages * transfer_us(bytes / messages);
+  }
+  /// Of all that passes something ranks share; 0 where there is no such limit.
+  [[nodiscard]] double shared_us(double bytes) const { return gbs > 0 && bytes > 0 ? start_us + time_us(bytes) : 0; }
 };
 
 /// Time of one GEMM [rows, k] x [k, n] against rows, or of a gradient of weights [n, rows] x [rows, k], measured at a
@@ -71,7 +75,8 @@ struct Machine {
   Line between_nodes;                 // one link between two ranks of different nodes
   Line node_memory;                   // what all ranks of a node together copy through its memory; gbs 0: no such limit
   Line node_nic;                      // what a node's NICs move, each way; gbs 0: the links alone limit
-  std::vector<LinkScale> link_scale;  // [nodes], of between_nodes and node_nic; empty: all links are alike
+  Line fabric;                        // the same while all nodes exchange alike; gbs 0: no less
+  std::vector<LinkScale> link_scale;  // [nodes], of between_nodes and what follows it; empty: all links are alike
   Line own_memory;                    // of kernels that `memory` does not name; gbs 0: every kernel must be named
   bool links_at_once = false;  // a rank drives its link to other nodes beside the one within its node (NVLink and NIC)
   double counts_us = 0;        // the count exchange, latency-bound
@@ -89,6 +94,10 @@ struct Machine {
   [[nodiscard]] LinkScale scale_of(int node) const {
     return link_scale.empty() ? LinkScale{} : link_scale[static_cast<std::size_t>(node)];
   }
+  /// What a node's NICs take one way for `bytes`, where nodes on average have `even_bytes` that way, both as a typical
+  /// link would have them. What all nodes have alike goes at the pace of the fabric, since every link then waits for
+  /// others at times; what one link has beyond that fills its idle times first.
+  [[nodiscard]] double nic_us(double bytes, double even_bytes) const;
   /// `rank`'s end of its links within the node or to other nodes.
   [[nodiscard]] const Line& link(int rank, bool same_node) const {
     if (const auto found = ranks.find(rank); found != ranks.end()) {

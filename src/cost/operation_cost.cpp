@@ -12,11 +12,6 @@ namespace ep::cost {
 
 namespace {
 
-/// Time at `size` on the straight line through two points.
-double through(const Point& a, const Point& b, double size) {
-  return a.us + (b.us - a.us) * (size - a.size) / (b.size - a.size);
-}
-
 /// The kernel of the forward pass that moves memory most alike, for machines on which no backward pass, or no fp8, was
 /// measured.
 schedule::OpKind forward_twin(schedule::OpKind kernel) {
@@ -89,21 +84,6 @@ void price_compute(const schedule::Operation& op, const Machine& machine, Operat
 }
 
 }  // namespace
-
-double Line::transfer_us(double bytes) const {
-  if (points.empty()) return bytes / (gbs * 1000.0);
-  const auto upper = std::find_if(points.begin(), points.end() - 1, [&](const Point& p) { return p.size >= bytes; });
-  return through(upper == points.begin() ? Point{0, latency_us} : *(upper - 1), *upper, bytes) - latency_us;
-}
-
-double GemmCurve::time_us(double rows) const {
-  if (rows <= 0 || points.empty()) return 0;
-  if (points.size() == 1) return points[0].us * rows / points[0].size;
-  if (rows <= points[0].size) return points[0].us * 0.5 * (1 + rows / points[0].size);
-  std::size_t upper = 1;
-  while (upper + 1 < points.size() && points[upper].size < rows) ++upper;
-  return through(points[upper - 1], points[upper], rows);
-}
 
 OperationCost operation_cost(const schedule::Operation& op, const Machine& machine) {
   OperationCost cost;

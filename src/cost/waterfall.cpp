@@ -22,7 +22,9 @@ bool is_exchange(schedule::OpKind kind) {
 
 /// Links that cost their latency alone.
 Machine without_transfer(Machine machine) {
-  for (Line* line : {&machine.in_node, &machine.between_nodes, &machine.node_memory, &machine.node_nic}) unbind(*line);
+  for (Line* line :
+       {&machine.in_node, &machine.between_nodes, &machine.node_memory, &machine.node_nic, &machine.fabric})
+    unbind(*line);
   for (auto& [kind, line] : machine.memory) {
     if (is_exchange(kind)) unbind(line);
   }

@@ -20,7 +20,6 @@
 namespace ep::device {
 namespace {
 
-constexpr std::int64_t kPage = 4096;
 constexpr std::size_t kHugePageBytes = 2 << 20;
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25  // of Linux; glibc names it since 2.37
@@ -33,8 +32,13 @@ struct Trailer {
 };
 static_assert(std::atomic<bool>::is_always_lock_free, "a lock would be of one process");
 
+std::int64_t page_bytes() {
+  static const std::int64_t bytes = sysconf(_SC_PAGESIZE);
+  return bytes;
+}
+
 std::int64_t whole_pages(std::int64_t size_bytes) {
-  return (size_bytes + kPage - 1) / kPage * kPage;
+  return (size_bytes + page_bytes() - 1) / page_bytes() * page_bytes();
 }
 
 struct DescriptorPolicy {
@@ -45,12 +49,13 @@ struct DescriptorPolicy {
 using Descriptor = core::UniqueHandle<DescriptorPolicy>;
 
 std::size_t mapped_bytes(std::int64_t size_bytes) {
-  return static_cast<std::size_t>(whole_pages(size_bytes) + kPage);
+  return static_cast<std::size_t>(whole_pages(size_bytes) + page_bytes());
 }
 
 /// Where `length` bytes can go that begin a huge page; null when it cannot be.
 std::byte* reserve(std::size_t length) {
-  void* const room = mmap(nullptr, length + kHugePageBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* const room =
+      mmap(nullptr, length + kHugePageBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (room == MAP_FAILED) return nullptr;
   auto* const first = static_cast<std::byte*>(room);
   const std::size_t into_page = reinterpret_cast<std::uintptr_t>(room) % kHugePageBytes;
@@ -127,7 +132,7 @@ Buffer allocate_shared(std::int64_t size_bytes) {
   const std::lock_guard lock(known.mutex);
   const std::uint64_t serial = next_serial();
   Descriptor descriptor(memfd_create("epbench", MFD_CLOEXEC));
-  if (!descriptor || ftruncate(descriptor.get(), whole_pages(size_bytes) + kPage) != 0) refuse();
+  if (!descriptor || ftruncate(descriptor.get(), whole_pages(size_bytes) + page_bytes()) != 0) refuse();
   std::byte* const data = map(descriptor.get(), size_bytes, PROT_READ | PROT_WRITE);
   if (data == nullptr) refuse();
   const SharedPlace place{getpid(), descriptor.get(), serial, size_bytes, 0};
@@ -160,7 +165,7 @@ SharedMapping::SharedMapping(const SharedPlace& place, bool writable)
   const Descriptor descriptor(open(path.c_str(), (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC));
   if (!descriptor) refuse(last_error());
   // What lies there is looked at through a mapping, which would fault beyond the end of something shorter.
-  if (lseek(descriptor.get(), 0, SEEK_END) != whole_pages(size_bytes_) + kPage) refuse("another file");
+  if (lseek(descriptor.get(), 0, SEEK_END) != whole_pages(size_bytes_) + page_bytes()) refuse("another file");
   data_ = map(descriptor.get(), size_bytes_, writable ? PROT_READ | PROT_WRITE : PROT_READ);
   if (data_ == nullptr) refuse(last_error());
   if (trailer_of(data_, size_bytes_)->serial == serial_) return;

@@ -21,7 +21,7 @@ constexpr Patience kWithinNode{1000, 1.0 / 16, 50, false};
 constexpr Patience kForNeighbours{1000, 1.0 / 16, 50, false, true};
 /// Over a network even a fast message takes longer than a sleep costs. One that MPI moves in parts waits for each poll.
 constexpr Patience kBetweenNodes{80, 1.0 / 16, 50, false};
-/// Fragments follow one another at the pace of the link, and others are under way when one is noticed late.
+/// Fragments of a long message follow one another at the pace of the link, which has others when one is noticed late.
 constexpr Patience kForFragments{80, 1.0 / 2, 500, true};
 
 /// One wait.

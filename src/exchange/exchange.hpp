@@ -70,7 +70,7 @@ class Exchange {
 
 /// How the windowed algorithm cuts and paces messages on one tier of the network.
 struct Window {
-  std::int64_t fragment_bytes = 0;  // 0: whole messages
+  std::int64_t fragment_bytes = 0;  // of long messages; short ones go in shorter fragments. 0: whole messages
   int in_flight = 0;                // peers being sent to at once, in pairwise rounds; 0: all peers, unpaced
   int ahead = 2;                    // fragments a rank may be ahead of what its partner of the round has sent it
 };
@@ -80,9 +80,9 @@ struct MpiOptions {
   /// Within a node, windowed: ranks copy rows straight from each other's memory, where all ranks can; else messages.
   bool direct_in_node = true;
   Window in_node{};  // of those messages: all at once
-  /// Pairwise rounds: over rate-limited TCP everything at once takes up to twice the line time. The smaller a fragment,
-  /// the less a link idles at the start and the end; below 16 KiB what a message costs begins to show.
-  Window between_nodes{16 * 1024, 1, 2};
+  /// Pairwise rounds: over rate-limited TCP everything at once takes up to twice the line time. 63 KiB, because with
+  /// its header 64 KiB no longer fits Open MPI's eager packet (btl_tcp_eager_limit) and costs a round trip each.
+  Window between_nodes{63 * 1024, 1, 2};
   /// What is longer is cut: MPI counts are int, and some transports stop at 2 GiB.
   std::int64_t max_message_bytes = std::int64_t{1} << 30;
   std::vector<int> node_of_rank{};  // [ranks], the same on every rank; empty: by host name

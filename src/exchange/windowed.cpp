@@ -14,19 +14,28 @@ namespace {
 
 constexpr int kFragmentTag = 1;
 
+/// A message goes in so many fragments, unless they would be shorter than that or longer than the window has them: few
+/// leave the link idle at both ends of the message, while two ranks wait for each other; many cost the core that
+/// computes beside the exchange (docs/performance.md has both).
+constexpr std::int64_t kFragments = 16;
+constexpr std::int64_t kShortFragmentBytes = 16 * 1024;
+
 /// One direction of one pair of ranks: a message and how far its fragments have come.
 template <class Byte>
 struct Flow {
   Byte* data = nullptr;
   std::int64_t size_bytes = 0;
-  std::int64_t fragments = 0;  // the last ones may be empty
+  std::int64_t fragments = 0;  // the last ones may be empty: answers, that the other side's step needs
   std::int64_t started_bytes = 0;
   std::int64_t fragments_started = 0;
   std::int64_t fragments_done = 0;
 
   [[nodiscard]] bool all_started() const { return fragments_started == fragments; }
   [[nodiscard]] bool open() const { return fragments_started > fragments_done; }
-  [[nodiscard]] bool several_open() const { return fragments_started > fragments_done + 1; }
+  /// Others are under way while one is awaited, and others to come after those.
+  [[nodiscard]] bool far_from_done(int ahead) const {
+    return fragments_started > fragments_done + 1 && fragments > fragments_done + 2 * ahead;
+  }
 };
 
 struct Peer {
@@ -37,29 +46,36 @@ struct Peer {
   Flow<const std::byte> send;
   Flow<std::byte> recv;
 
-  /// A receive more than the partner may be ahead, so that one is always posted for what it sends next.
-  [[nodiscard]] std::size_t receive_places() const { return places_for(recv.fragments, window->ahead + 1); }
+  /// A receive is always posted for what the partner sends next: of what this rank has not received yet it may have
+  /// sent `ahead` without an answer, and as many again that answer fragments still on their way to it.
+  [[nodiscard]] std::size_t receive_places() const { return places_for(recv.fragments, 2 * window->ahead); }
   [[nodiscard]] std::size_t places() const { return receive_places() + places_for(send.fragments, window->ahead); }
   [[nodiscard]] static std::size_t places_for(std::int64_t fragments, std::int64_t most) {
     return static_cast<std::size_t>(std::min(most, fragments));
   }
 
-  /// How many fragments go either way, which both ranks know. In step, the rank that has less to send goes on with empty
-  /// ones for as long as the other's step needs them.
+  [[nodiscard]] std::int64_t fragments_of(std::int64_t bytes) const {
+    return (bytes + fragment_bytes - 1) / fragment_bytes;
+  }
+  /// How many fragments go either way, which both ranks know. In step, the rank that has less to send goes on with
+  /// empty ones for as long as the other's step needs them.
   void count_fragments() {
-    const auto needed = [&](std::int64_t bytes) { return (bytes + fragment_bytes - 1) / fragment_bytes; };
-    const std::int64_t sent = needed(send.size_bytes);
-    const std::int64_t received = needed(recv.size_bytes);
+    const std::int64_t sent = fragments_of(send.size_bytes);
+    const std::int64_t received = fragments_of(recv.size_bytes);
     const std::int64_t unanswered = window->in_flight > 0 ? window->ahead : std::max(sent, received);
     send.fragments = std::max(sent, received - unanswered);
     recv.fragments = std::max(received, sent - unanswered);
   }
 
   /// The step between two ranks: fragment k goes out once fragment k - ahead has come in. So both directions share the
-  /// line evenly, and never are there more than `ahead` fragments on their way that their receiver does not have.
+  /// line evenly, and what is on its way stays within a few fragments whatever a sender's own buffers would take.
   [[nodiscard]] bool may_send() const {
     const bool in_step = send.fragments_started < recv.fragments_done + window->ahead;
     return !send.all_started() && (in_step || window->in_flight == 0);
+  }
+  [[nodiscard]] bool next_is_empty() const { return send.started_bytes == send.size_bytes; }
+  [[nodiscard]] bool rows_under_way() const {
+    return send.fragments_done < std::min(send.fragments_started, fragments_of(send.size_bytes));
   }
 };
 
@@ -127,7 +143,9 @@ void Windowed::add_peers(const AllToAll& args, const std::vector<int>& ranks, co
     peer.recv.data = args.recv + args.recv_offsets[r] * args.row_bytes;
     peer.recv.size_bytes = args.recv_rows[r] * args.row_bytes;
     if (peer.send.size_bytes + peer.recv.size_bytes == 0) continue;
-    peer.fragment_bytes = window.fragment_bytes == 0 ? limit : std::min(window.fragment_bytes, limit);
+    const std::int64_t longer = std::max(peer.send.size_bytes, peer.recv.size_bytes);
+    const std::int64_t fitting = std::max(longer / kFragments, kShortFragmentBytes);
+    peer.fragment_bytes = window.fragment_bytes == 0 ? limit : std::min({window.fragment_bytes, fitting, limit});
     peer.count_fragments();
     peers_.push_back(peer);
   }
@@ -162,13 +180,17 @@ void Windowed::send(Peer& peer, std::size_t place) {
 }
 
 /// Gives the window to the first peers in the order of rounds that may be sent to. One that is held back by its step
-/// does not keep the line idle: the next takes its turn.
+/// does not keep the line idle: the next takes its turn. Empty fragments take no room in it, and somebody waits for
+/// them.
 void Windowed::send_more(std::span<Peer> tier) {
   int in_flight = 0;
   for (Peer& peer : tier) {
-    for (std::size_t p = peer.receive_places(); p < peer.places() && peer.may_send(); ++p)
+    const bool full = in_flight > 0 && in_flight == peer.window->in_flight;
+    for (std::size_t p = peer.receive_places(); p < peer.places(); ++p) {
+      if (!peer.may_send() || (full && !peer.next_is_empty())) break;
       if (requests_.empty(peer.first_place + p)) send(peer, peer.first_place + p);
-    if (peer.send.open() && ++in_flight == peer.window->in_flight) return;
+    }
+    if (!full && peer.rows_under_way()) ++in_flight;
   }
 }
 
@@ -206,11 +228,11 @@ std::span<const Requests::Finished> Windowed::wait(ProgressRecord& progress) {
   const bool local_open =
       std::any_of(peers_.begin(), first_remote, [](const Peer& peer) { return peer.send.open() || peer.recv.open(); });
   if (local_open) return requests_.wait(kWithinNode);
-  // While others of the same message are under way, nobody waits for the fragment that is noticed late.
-  const bool others = std::any_of(first_remote, peers_.end(), [](const Peer& peer) {
-    return peer.send.several_open() || peer.recv.several_open();
+  // In the middle of a long message the line has enough to do when a fragment is noticed late.
+  const bool in_the_middle = std::any_of(first_remote, peers_.end(), [](const Peer& peer) {
+    return peer.send.far_from_done(peer.window->ahead) || peer.recv.far_from_done(peer.window->ahead);
   });
-  return requests_.wait(others ? kForFragments : kBetweenNodes);
+  return requests_.wait(in_the_middle ? kForFragments : kBetweenNodes);
 }
 
 void Windowed::run(const AllToAll& args, ProgressRecord& progress) {

@@ -123,4 +123,15 @@ inline TrafficMatrix one_directional(int ranks, int to, std::int64_t count) {
   return rows;
 }
 
+/// The code of what `work` throws; ok if nothing.
+template <class Work>
+core::ExitCode code_of(Work work) {
+  try {
+    work();
+  } catch (const core::Error& error) {
+    return error.code();
+  }
+  return core::ExitCode::ok;
+}
+
 }  // namespace ep::exchange

@@ -44,6 +44,16 @@ TEST(FitLine, SamplesWithoutBytesSayNothing) {
   EXPECT_EQ(fit_line(std::vector<Sample>{{0, 3}}).gbs, 0);
 }
 
+std::vector<Sample> on_line(double latency_us, double gbs, std::initializer_list<double> off) {
+  std::vector<Sample> samples;
+  double bytes = 1024;
+  for (const double relative : off) {
+    samples.push_back({bytes, (latency_us + bytes / (gbs * 1e3)) * (1 + relative)});
+    bytes *= 4;
+  }
+  return samples;
+}
+
 /// 100 us once, 20 us for every message, 2 GB/s; the middle size takes two packets more.
 TEST(LinkLine, TellsOnceFromEveryMessageAndTakesTheRateOfTheLongest) {
   const std::vector<Sample> samples{{4000, 122}, {64000, 192}, {512000, 376}, {2048000, 1144}};
@@ -51,6 +61,21 @@ TEST(LinkLine, TellsOnceFromEveryMessageAndTakesTheRateOfTheLongest) {
   EXPECT_NEAR(line.gbs, 2, 1e-9);
   EXPECT_NEAR(line.latency_us, 20, 1e-9);
   EXPECT_NEAR(line.start_us, 100, 1e-9);
+  for (const Sample& sample : samples) EXPECT_NEAR(line.start_us + line.time_us(sample.bytes), sample.us, 1e-9);
+}
+
+TEST(LinkLine, HasPointsOnlyWhereItNeedsThem) {
+  EXPECT_TRUE(link_line(on_line(50, 0.1, {0, 0.05, -0.05, 0.02}), 1, 0).points.empty());
+  const std::vector<Sample> two_protocols{{4000, 12}, {64000, 42}, {512000, 600}, {2048000, 1368}};
+  const cost::Line line = link_line(two_protocols, 1, 0);
+  ASSERT_EQ(line.points.size(), 4U);
+  EXPECT_DOUBLE_EQ(line.time_us(64000), 42);
+  EXPECT_DOUBLE_EQ(line.transfer_us(2 * 64000, 2), 2 * line.transfer_us(64000));
+  // 5 us for every message, and what is paid once apart from the points.
+  const cost::Line many = link_line(two_protocols, 4, 12 + 3 * (5 + 4000 / 2e3));
+  EXPECT_GT(many.start_us, 0);
+  EXPECT_FALSE(many.points.empty());
+  for (const Sample& sample : two_protocols) EXPECT_NEAR(many.start_us + many.time_us(sample.bytes), sample.us, 1e-9);
 }
 
 TEST(LinkLine, OnePeerTellsNoDifference) {
@@ -67,20 +92,11 @@ TEST(LinkLine, NothingIsNegative) {
   EXPECT_NEAR(falling.gbs, 0.32, 1e-9);
   EXPECT_EQ(falling.latency_us, 0);
   EXPECT_EQ(falling.start_us, 0);
+  EXPECT_GT(falling.transfer_us(1e6), falling.transfer_us(5e5));
   const std::vector<Sample> samples{{4000, 12}, {64000, 42}};
   const cost::Line quick = link_line(samples, 3, 6);  // three at once took less than one
   EXPECT_EQ(quick.latency_us, 0);
   EXPECT_NEAR(quick.start_us, 10, 1e-9);
-}
-
-std::vector<Sample> on_line(double latency_us, double gbs, std::initializer_list<double> off) {
-  std::vector<Sample> samples;
-  double bytes = 1024;
-  for (const double relative : off) {
-    samples.push_back({bytes, (latency_us + bytes / (gbs * 1e3)) * (1 + relative)});
-    bytes *= 4;
-  }
-  return samples;
 }
 
 TEST(FitPieces, OneLineWithItsIntervals) {
@@ -144,8 +160,10 @@ core::Matrix<double> pairs(const std::vector<double>& egress, const std::vector<
   return gbs;
 }
 
-TEST(LinkScales, FindTheSlowDirectionOfOneNode) {
-  const auto scales = link_scales(pairs({1, 1, 0.8, 1}, {1, 1, 1, 1}));
+TEST(NodeLinks, FindTheSlowDirectionOfOneNode) {
+  const NodeLinks links = node_links(pairs({1, 1, 0.8, 1}, {1, 1, 1, 1}));
+  EXPECT_EQ(links.gbs, 1);
+  const auto& scales = links.scale;
   EXPECT_NEAR(scales[2].egress, 0.8, 1e-12);
   EXPECT_EQ(scales[2].ingress, 1);
   for (const std::size_t node : {0UL, 1UL, 3UL}) {
@@ -154,15 +172,24 @@ TEST(LinkScales, FindTheSlowDirectionOfOneNode) {
   }
 }
 
-TEST(LinkScales, SmallDifferencesAreNoise) {
-  for (const cost::LinkScale& scale : link_scales(pairs({1, 0.97, 1.04}, {1.03, 1, 0.96}))) {
+TEST(NodeLinks, AreHeldAgainstOneFigureBothWays) {
+  const NodeLinks links = node_links(pairs({1, 1, 1, 1}, {1, 0.8, 0.8, 0.8}));
+  EXPECT_EQ(links.gbs, 1);
+  for (const std::size_t node : {1UL, 2UL, 3UL}) {
+    EXPECT_EQ(links.scale[node].egress, 1);
+    EXPECT_NEAR(links.scale[node].ingress, 0.8, 1e-12);
+  }
+}
+
+TEST(NodeLinks, SmallDifferencesAreNoise) {
+  for (const cost::LinkScale& scale : node_links(pairs({1, 0.97, 1.04}, {1.03, 1, 0.96})).scale) {
     EXPECT_EQ(scale.egress, 1);
     EXPECT_EQ(scale.ingress, 1);
   }
 }
 
-TEST(LinkScales, OfTwoNodesBothEndsOfTheSlowWay) {
-  const auto scales = link_scales(pairs({1, 0.5}, {1, 1}));
+TEST(NodeLinks, OfTwoNodesBothEndsOfTheSlowWay) {
+  const auto scales = node_links(pairs({1, 0.5}, {1, 1})).scale;
   EXPECT_EQ(scales[0].egress, 1);
   EXPECT_NEAR(scales[1].egress, 0.5, 1e-12);
   EXPECT_NEAR(scales[0].ingress, 0.5, 1e-12);

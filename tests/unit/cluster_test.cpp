@@ -95,7 +95,12 @@ TEST(ClusterFile, NamesFileFieldAndValueOfWhatIsWrong) {
         d["own_memory"]["points"] = {{{"bytes", 8}, {"us", 9}}, {{"bytes", 16}, {"us", 8.5}}};
       },
       {"own_memory.points[1].us", "8.5"});
-  expect_refused([](json& d) { d["links"]["in_node"]["points"] = json::array(); }, {"links.in_node", "points"});
+  expect_refused(
+      [](json& d) {
+        d["links"]["in_node"]["points"] = {{{"bytes", -1}, {"us", 9}}};
+      },
+      {"links.in_node.points[0].bytes", "-1"});
+  expect_refused([](json& d) { d["links"].erase("fabric"); }, {"links", "fabric"});
   expect_refused([](json& d) { d["kernels"]["packk"] = d["own_memory"]; }, {"kernels", "packk"});
   expect_refused([](json& d) { d["kernels"]["?"] = d["own_memory"]; }, {"kernels", "?"});
   expect_refused([](json& d) { d["gemm"] = json::array(); }, {"gemm"});
@@ -123,6 +128,7 @@ TEST(ClusterMachine, SurvivesTheWayToAFileAndBack) {
   cost::Machine machine = to_machine(load((kFolder / "a100.json").string()), placement::block_topology(16, 8));
   machine.origin = "calibrated on a test";
   machine.node_memory = {1, 100, 0, {{1e6, 12}, {4e6, 70}}};
+  machine.fabric = {20, 150, 0, {{1e6, 30}}};
   const Cluster cluster = from_machine(machine, "sixteen");
   EXPECT_EQ(cluster.nodes, 2);
   EXPECT_EQ(cluster.ranks_per_node, 8);
@@ -132,6 +138,7 @@ TEST(ClusterMachine, SurvivesTheWayToAFileAndBack) {
   EXPECT_EQ(again.between_nodes.start_us, machine.between_nodes.start_us);
   EXPECT_DOUBLE_EQ(again.gemm[0].time_us(500), machine.gemm[0].time_us(500));
   EXPECT_DOUBLE_EQ(again.node_memory.time_us(3e6), machine.node_memory.time_us(3e6));
+  EXPECT_DOUBLE_EQ(again.fabric.time_us(3e6), machine.fabric.time_us(3e6));
 }
 
 TEST(ClusterMachine, OneRanksLinkAndComputeMayDiffer) {

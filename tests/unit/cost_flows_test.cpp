@@ -75,8 +75,11 @@ TEST(Flows, LastRankAgreesWithExchangeCost) {
     m.links_at_once = chance(0.5);
     if (chance(0.5)) m.node_memory = {3, 2};
     if (chance(0.3)) m.node_memory = {3, 2, 0, {{4000, 5}, {20000, 50}}};
+    if (chance(0.3)) m.between_nodes.points = {{2000, 4}, {9000, 30}};
     if (chance(0.5)) m.node_nic = {5, 0.7};
+    if (chance(0.5)) m.fabric = {4, 0.6, 0, {{5000, 20}, {50000, 90}}};
     if (chance(0.5)) m.link_scale.assign(static_cast<std::size_t>(m.topology.nodes), {0.5, 0.8});
+    if (!m.link_scale.empty()) m.link_scale[0] = {1, 0.3};
     if (chance(0.5)) m.ranks[0].between_nodes = Line{1, 0.3};
     core::Matrix<std::int64_t> rows(ranks, ranks);
     for (std::int64_t& count : rows.values()) count = chance(0.7) ? number(100) : 0;

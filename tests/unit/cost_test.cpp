@@ -70,6 +70,21 @@ TEST(ExchangeCost, NicIsSharedByTheRanksOfANode) {
   EXPECT_DOUBLE_EQ(cost.uses[1].busy_us, 40);
 }
 
+TEST(ExchangeCost, FabricHoldsUpWhatAllNodesHaveAlike) {
+  Machine m = machine(4, 1);
+  m.between_nodes = m.node_nic = {0, 1};
+  m.fabric = {0, 0.5};
+  core::Matrix<std::int64_t> rows(4, 4, 1);
+  EXPECT_DOUBLE_EQ(exchange_cost(rows, 10000, m).total_us, 60);  // 3 x 10 kB at half the link's pace
+  // Rank 0 sends 130 kB, the mean is (130 + 3 * 30) / 4 = 55: 110 us for that, 130 for all at the link's own pace.
+  rows(0, 1) = 11;
+  const ExchangeCost skewed = exchange_cost(rows, 10000, m);
+  EXPECT_DOUBLE_EQ(skewed.total_us, 130);
+  EXPECT_DOUBLE_EQ(skewed.rank_us[3], 60);
+  // From one to one alone: 10 of 40 kB is less than the link takes.
+  EXPECT_DOUBLE_EQ(exchange_cost(matrix(4, {0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}), 10000, m).total_us, 40);
+}
+
 TEST(ExchangeCost, ASlowLinkHoldsUpWhatPassesIt) {
   Machine m = machine(3, 1);
   m.link_scale = {{1, 1}, {0.5, 1}, {1, 1}};
@@ -99,7 +114,8 @@ TEST(Line, GoesThroughItsPointsAndBeyond) {
   EXPECT_DOUBLE_EQ(line.time_us(100), 4);
   EXPECT_DOUBLE_EQ(line.time_us(150), 7);
   EXPECT_DOUBLE_EQ(line.time_us(400), 22);
-  EXPECT_DOUBLE_EQ(line.time_us(150, 0.5), 12);  // 5 of the 7 are transfer
+  EXPECT_DOUBLE_EQ(line.transfer_us(150), 5);
+  EXPECT_DOUBLE_EQ(line.transfer_us(300, 2), 10);  // two messages of 150
 }
 
 TEST(GemmCurve, IsLinearBetweenPointsAndBeyond) {

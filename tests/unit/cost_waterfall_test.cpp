@@ -43,6 +43,21 @@ double sum(const Waterfall& parts) {
   return parts.latency_us + parts.compute_us + parts.transfer_us + parts.skew_us + parts.contention_us;
 }
 
+TEST(Waterfall, WhatTheFabricTakesIsTransfer) {
+  const schedule::Schedule schedule = skewed("sequential", schedule::Direction::forward, 3);
+  Machine m = machine_of_alike(3);
+  m.topology = placement::block_topology(3, 1);
+  m.between_nodes = {1, 10};
+  const auto parts_with = [&](double gbs) {
+    m.fabric = {0, gbs};
+    return waterfall(schedule, m, predict(schedule, m));
+  };
+  const Waterfall fast = parts_with(1000);
+  const Waterfall slow = parts_with(0.001);
+  EXPECT_DOUBLE_EQ(slow.latency_us, fast.latency_us);
+  EXPECT_GT(slow.transfer_us, 10 * fast.transfer_us);
+}
+
 TEST(Waterfall, SumsToThePredictionWhateverTheSchedule) {
   for (const char* strategy : {"sequential", "overlapped", "chunked:3", "two-batch"}) {
     for (const auto direction :
