@@ -14,13 +14,8 @@ namespace {
 
 constexpr std::int64_t kLine = 64;  // bytes that a write-combining buffer collects
 
-std::int64_t default_threshold() {
-  const long l2_bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);  // 0 where the kernel does not tell
-  return 2 * std::max<std::int64_t>(l2_bytes, 1 << 20);
-}
-
 std::atomic<std::int64_t>& threshold() {
-  static std::atomic<std::int64_t> bytes{default_threshold()};
+  static std::atomic<std::int64_t> bytes{2 * second_level_cache_bytes()};
   return bytes;
 }
 
@@ -48,6 +43,10 @@ bool line_aligned(const std::byte* address) {
 }
 
 }  // namespace
+
+std::int64_t second_level_cache_bytes() {
+  return std::max<std::int64_t>(sysconf(_SC_LEVEL2_CACHE_SIZE), 1 << 20);
+}
 
 std::int64_t streaming_threshold_bytes() {
   return threshold().load(std::memory_order_relaxed);

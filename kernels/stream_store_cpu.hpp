@@ -7,9 +7,12 @@
 // line it is about to overwrite and evicts what was of use.
 namespace ep::kernels {
 
-/// Output of at least this many bytes is streamed: twice the second-level cache, which belongs to the core alone. The
-/// last-level cache is no measure: virtual machines report the socket's, whoever shares it. docs/performance.md has
-/// the crossover measured.
+/// Of a core; what is streamed is measured by it, since it belongs to the core alone. The last-level cache is no measure:
+/// virtual machines report the socket's, whoever shares it. At least 1 MiB, also where the kernel does not tell.
+std::int64_t second_level_cache_bytes();
+
+/// Output of at least this many bytes is streamed: twice the second-level cache. docs/performance.md has the crossover
+/// measured.
 std::int64_t streaming_threshold_bytes();
 /// For tests and benchmarks; takes effect in kernels that start later, on any thread.
 void set_streaming_threshold_bytes(std::int64_t bytes);

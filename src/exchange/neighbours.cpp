@@ -14,9 +14,11 @@ namespace {
 /// What is copied before the network is looked at again: some 20 us.
 constexpr std::int64_t kPieceBytes = 256 << 10;
 
-/// A rank that receives as much in one exchange stores it past its caches, which would not hold it until it is read.
-/// Where the two ways meet, measured on one processor (docs/performance.md).
-constexpr std::int64_t kStreamedBytes = 12 << 20;
+/// A rank that receives as much in one exchange stores it past its caches, which would not hold it until it is read:
+/// about where the two ways meet on two processors whose second-level caches differ by two (docs/performance.md).
+std::int64_t streamed_bytes() {
+  return 12 * kernels::second_level_cache_bytes();
+}
 
 /// Place of a rank among those of its node.
 std::int64_t place_on_node(int rank, std::span<const int> node_of_rank) {
@@ -124,7 +126,7 @@ void Neighbours::start(const AllToAll& args) {
     offer.size_bytes = neighbour.to_send_bytes;
     offer.number.store(++neighbour.offered, std::memory_order_release);
   }
-  streams_ = received_bytes >= kStreamedBytes;
+  streams_ = received_bytes >= streamed_bytes();
 }
 
 bool Neighbours::advance(ProgressRecord& progress) {

@@ -12,6 +12,7 @@
 #include <gtest/gtest.h>
 
 #include "exchange/exchange.hpp"
+#include "kernels/stream_store_cpu.hpp"
 #include "tests/mpi/traffic.hpp"
 
 namespace ep::exchange {
@@ -21,9 +22,10 @@ TEST(Neighbours, MovesWhatItStoresPastTheCaches) {
   const mpi::Communicator world = mpi::Communicator::world();
   const auto exchange = make_mpi_exchange(world, {});
   const auto device = device::make_cpu_device({.threads = 1});
-  constexpr std::int64_t kBytes = (12 << 20) + 1;  // as neighbours.cpp has it, and no whole number of lines
-  const Traffic traffic(*device, uniform_traffic(world.size(), kBytes / std::max(1, world.size() - 1) + 1),
-                        world.rank(), 1);
+  // As neighbours.cpp has it, and no whole number of lines.
+  const std::int64_t bytes = 12 * kernels::second_level_cache_bytes() + 1;
+  const Traffic traffic(*device, uniform_traffic(world.size(), bytes / std::max(1, world.size() - 1) + 1), world.rank(),
+                        1);
   exchange->all_to_all(device->comm_stream(), traffic.args());
   device->synchronize();
   EXPECT_TRUE(traffic.arrived());
