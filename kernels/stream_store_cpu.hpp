@@ -7,8 +7,9 @@
 // line it is about to overwrite and evicts what was of use.
 namespace ep::kernels {
 
-/// Of a core; what is streamed is measured by it, since it belongs to the core alone. The last-level cache is no measure:
-/// virtual machines report the socket's, whoever shares it. At least 1 MiB, also where the kernel does not tell.
+/// Of a core; what is streamed is measured by it, since it belongs to the core alone. The last-level cache is no
+/// measure: virtual machines report the socket's, whoever shares it. At least 1 MiB, also where the kernel does not
+/// tell.
 std::int64_t second_level_cache_bytes();
 
 /// Output of at least this many bytes is streamed: twice the second-level cache. docs/performance.md has the crossover

@@ -33,8 +33,8 @@ struct Trailer {
 static_assert(std::atomic<bool>::is_always_lock_free, "a lock would be of one process");
 
 std::int64_t page_bytes() {
-  static const std::int64_t bytes = sysconf(_SC_PAGESIZE);
-  return bytes;
+  static const std::int64_t kBytes = sysconf(_SC_PAGESIZE);
+  return kBytes;
 }
 
 std::int64_t whole_pages(std::int64_t size_bytes) {
