@@ -78,10 +78,11 @@ TEST(ClockSync, TwoSamplesTellDriftApartFromOffset) {
   std::this_thread::sleep_for(100ms);
   const double truth = core::now_us();  // rank 0's clock is the true one
   const double local = clock.now_us();
+  const double apart = core::now_us() - truth;  // others may have had the core in between
   std::this_thread::sleep_for(100ms);
   const ClockMap map(before, sync.measure());
   // Without interpolation half the drift of 200 ms, 1 ms, would remain.
-  EXPECT_NEAR(local + map.offset_us(local), truth, map.uncertainty_us() + 50);
+  EXPECT_NEAR(local + map.offset_us(local), truth, map.uncertainty_us() + apart + 50);
 }
 
 TEST(ClockSync, RanksThatShareAForeignClockGetTheSameSample) {
