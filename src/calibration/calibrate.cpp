@@ -27,12 +27,13 @@ cost::Machine calibrate(device::Device& device, exchange::Exchange& exchange, co
   const std::int64_t least = input.placement.ranks();  // a token a rank
   runs.run(std::max(least, input.tokens / 16), 0.1 * input.budget_us);
   const double before = core::now_us();
-  const double iterations_us = runs.run(std::max(least, input.tokens / 4), 0.2 * input.budget_us);
-  const double elapsed = core::now_us() - start;
-  const double set_up_us = core::now_us() - before - iterations_us;
-  if (communicator.max(elapsed + set_up_us + 4 * iterations_us) < input.budget_us) {
-    runs.run(input.tokens, 0.5 * input.budget_us);
-  }
+  const LayerRuns::Times quarter = runs.run(std::max(least, input.tokens / 4), 0.2 * input.budget_us);
+  const double after = core::now_us();
+  // Setting up takes as long again, and an iteration four times as long, of which two are needed and what goes with
+  // them.
+  constexpr double kTwo = 8;
+  const double left_us = input.budget_us - communicator.max((after - start) + (after - before - quarter.all_us));
+  if (left_us > kTwo * 4 * quarter.once_us) runs.run(input.tokens, left_us);
   runs.finish(machine);
   return machine;
 }

@@ -15,7 +15,7 @@ namespace ep::calibration {
 namespace {
 
 constexpr double kMostRepeats = 50;
-constexpr double kRepeatCosts = 3;  // iterations, with what goes between them and with the interference
+constexpr double kRepeatCosts = 4;  // iterations, with what goes between them and with the interference
 
 const schedule::Operation& find(const schedule::Schedule& schedule, schedule::OpKind kind) {
   return *std::find_if(schedule.ops.begin(), schedule.ops.end(),
@@ -44,7 +44,7 @@ class Durations {
 
 }  // namespace
 
-double LayerRuns::run(std::int64_t tokens, double budget_us) {
+LayerRuns::Times LayerRuns::run(std::int64_t tokens, double budget_us) {
   const routing::Routing routing =
       routing::generate("uniform", {tokens, input_.topk, input_.placement.experts(), input_.seed + 1, {}});
   layer::Layer layer(device_, exchange_,
@@ -58,20 +58,24 @@ double LayerRuns::run(std::int64_t tokens, double budget_us) {
   executor.run(schedule, layer::Phase::whole);
   const double once_us = communicator_.max(core::now_us() - start);
   const int repeats = static_cast<int>(std::clamp(budget_us / kRepeatCosts / once_us, 1.0, kMostRepeats));
-  Durations durations(schedule);
+  std::vector<std::vector<schedule::Span>> iterations;
   for (int i = 0; i < repeats; ++i) {
     executor.prepare(schedule);
     communicator_.barrier();
-    durations.add(layer::gather(communicator_, clock_, executor.run(schedule, layer::Phase::whole)));
-    // As between the iterations that will be measured: the next one's first kernel finds its thread asleep, its caches
-    // used by others.
-    communicator_.barrier();
-    executor.run(schedule, layer::Phase::comm_alone);
+    iterations.push_back(executor.run(schedule, layer::Phase::whole));
+    // All as in the iterations that will be measured: what goes between them decides which threads are asleep, where
+    // they run and what the caches hold.
+    for (const layer::Phase phase : {layer::Phase::compute_alone, layer::Phase::comm_alone}) {
+      communicator_.barrier();
+      executor.run(schedule, phase);
+    }
   }
+  Durations durations(schedule);
+  for (const auto& spans : iterations) durations.add(layer::gather(communicator_, clock_, spans));
   const std::vector<double> alone = durations.medians();
   for (const schedule::Operation& op : schedule.ops) record(op, alone[static_cast<std::size_t>(op.id)]);
   if (communicator_.size() > 1) measure_interference(layer, schedule, alone, repeats);
-  return core::now_us() - start;
+  return {once_us, core::now_us() - start};
 }
 
 void LayerRuns::record(const schedule::Operation& op, double us) {

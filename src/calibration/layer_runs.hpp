@@ -19,8 +19,13 @@ class LayerRuns {
       : device_(device), exchange_(exchange), communicator_(communicator), clock_(clock), input_(input) {}
 
   /// Repeats five times, more often what is very short, less often where `budget_us` does not hold them, at least once.
-  /// @return how long the iterations took, which grows with the tokens; setting up does not. @pre collective
-  double run(std::int64_t tokens, double budget_us);
+  /// @return how long one iteration took and all of them, which grows with the tokens; setting up does not.
+  /// @pre collective
+  struct Times {
+    double once_us;
+    double all_us;
+  };
+  Times run(std::int64_t tokens, double budget_us);
 
   /// Fits what was seen.
   void finish(cost::Machine& machine) const;
