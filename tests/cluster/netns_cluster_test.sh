@@ -48,6 +48,8 @@ expect 1 "${cluster[@]}" up 2 200mbit
 expect 7 timeout 60 "${cluster[@]}" run -np 1 -- sh -c 'exit 7' 2>/dev/null
 expect 6 "${cluster[@]}" run
 [ "$("${cluster[@]}" exec "$first" hostname)" = "$first" ] || fail "the host has another name"
+algorithm=/proc/sys/net/ipv4/tcp_congestion_control
+[ "$("${cluster[@]}" exec "$first" cat "$algorithm")" = reno ] || [ ! -w "$algorithm" ] || fail "TCP is the machine's own"
 
 # With a core for each host, no two share one.
 if [ "$(nproc)" -ge 2 ]; then
@@ -71,6 +73,9 @@ check_rate 15 24 4000000
 "${cluster[@]}" up 2 200mbit,1gbit
 check_rate 15 24 4000000
 "${cluster[@]}" down
+
+expect 5 "${cluster[@]}" up 2 200mbit --congestion none
+check_nothing_left
 
 # A namespace of somebody else is not used, not removed, and up leaves nothing half made.
 ip netns add "$first"
