@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/clock.hpp"
+#include "layer/iteration.hpp"
 #include "measure/statistics.hpp"
 
 namespace ep::bench {
@@ -47,22 +48,14 @@ class Series {
     samples_.waited_us.resize(samples_.overlap.size());
   }
 
-  /// One iteration: the whole schedule, then each side alone. Kept unless warming up.
+  /// Kept unless warming up.
   void iterate(bool keep) {
-    executor_.prepare(schedule_);
-    communicator_.barrier();
-    const auto waited_before = executor_.device().waited_for_core_us();
-    auto whole = executor_.run(schedule_, layer::Phase::whole);
-    const auto waited_after = executor_.device().waited_for_core_us();
-    communicator_.barrier();
-    const auto compute = executor_.run(schedule_, layer::Phase::compute_alone);
-    communicator_.barrier();
-    const auto comm = executor_.run(schedule_, layer::Phase::comm_alone);
+    layer::Iteration iteration = layer::iterate(executor_, schedule_, communicator_);
     if (!keep) return;
-    batch_.overlap.push_back(
-        {extent_us(whole), extent_us(compute), extent_us(comm), busy_us(whole, schedule::Lane::compute)});
-    batch_.iterations.push_back(std::move(whole));
-    batch_.waited_us.push_back(waited_before && waited_after ? *waited_after - *waited_before : kUnknown);
+    batch_.overlap.push_back({extent_us(iteration.whole), extent_us(iteration.compute_alone),
+                              extent_us(iteration.comm_alone), busy_us(iteration.whole, schedule::Lane::compute)});
+    batch_.iterations.push_back(std::move(iteration.whole));
+    batch_.waited_us.push_back(iteration.waited_us.value_or(kUnknown));
   }
 
   /// Brings the batch together from all ranks, on rank 0's clock. @pre collective

@@ -6,6 +6,7 @@
 #include "core/clock.hpp"
 #include "core/median.hpp"
 #include "layer/gather.hpp"
+#include "layer/iteration.hpp"
 #include "layer/layer.hpp"
 #include "routing/routing.hpp"
 #include "schedule/strategy.hpp"
@@ -59,17 +60,8 @@ LayerRuns::Times LayerRuns::run(std::int64_t tokens, double budget_us) {
   const double once_us = communicator_.max(core::now_us() - start);
   const int repeats = static_cast<int>(std::clamp(budget_us / kRepeatCosts / once_us, 1.0, kMostRepeats));
   std::vector<std::vector<schedule::Span>> iterations;
-  for (int i = 0; i < repeats; ++i) {
-    executor.prepare(schedule);
-    communicator_.barrier();
-    iterations.push_back(executor.run(schedule, layer::Phase::whole));
-    // All as in the iterations that will be measured: what goes between them decides which threads are asleep, where
-    // they run and what the caches hold.
-    for (const layer::Phase phase : {layer::Phase::compute_alone, layer::Phase::comm_alone}) {
-      communicator_.barrier();
-      executor.run(schedule, phase);
-    }
-  }
+  for (int i = 0; i < repeats; ++i)
+    iterations.push_back(layer::iterate(executor, schedule, communicator_).whole);
   Durations durations(schedule);
   for (const auto& spans : iterations) durations.add(layer::gather(communicator_, clock_, spans));
   const std::vector<double> alone = durations.medians();

@@ -1,8 +1,13 @@
 #include "core/affinity.hpp"
 
 #include <algorithm>
+#include <array>
+#include <cstdint>
+#include <cstdlib>
+#include <fcntl.h>
 #include <fstream>
 #include <sched.h>
+#include <unistd.h>
 
 #include <fmt/format.h>
 
@@ -19,12 +24,21 @@ cpu_set_t affinity() {
 
 }  // namespace
 
-std::optional<double> waited_for_core_us(pid_t thread) {
-  std::ifstream file(fmt::format("/proc/self/task/{}/schedstat", thread));
-  double ran_ns = 0;
-  double waited_ns = 0;
-  if (!(file >> ran_ns >> waited_ns) || ran_ns == 0) return std::nullopt;  // kernels that do not count say 0
-  return waited_ns * 1e-3;
+CoreWait::CoreWait(pid_t thread)
+    : file_(open(fmt::format("/proc/self/task/{}/schedstat", thread).c_str(), O_RDONLY | O_CLOEXEC)) {}
+
+void CoreWait::FilePolicy::close(Handle file) noexcept {
+  ::close(file);
+}
+
+std::optional<double> CoreWait::us() const {
+  std::array<char, 96> text{};  // "ran waited slices", the times in ns
+  const ssize_t size = file_ ? pread(file_.get(), text.data(), text.size() - 1, 0) : 0;
+  if (size <= 0) return std::nullopt;
+  char* rest = nullptr;
+  const std::uint64_t ran_ns = std::strtoull(text.data(), &rest, 10);
+  if (ran_ns == 0) return std::nullopt;  // kernels that do not count say 0
+  return static_cast<double>(std::strtoull(rest, nullptr, 10)) * 1e-3;
 }
 
 int core_count() {

@@ -89,7 +89,8 @@ class CpuDevice final : public Device {
   }
 
   [[nodiscard]] std::optional<double> waited_for_core_us() const override {
-    return core::waited_for_core_us(compute_.thread());
+    if (!core_wait_ && compute_.thread() != 0) core_wait_.emplace(compute_.thread());
+    return core_wait_ ? core_wait_->us() : std::nullopt;
   }
   std::unique_ptr<Graph> capture(const std::function<void()>& /*enqueue*/) override {
     throw core::Error(core::ExitCode::unsupported, "the cpu device has no graphs");
@@ -160,6 +161,7 @@ class CpuDevice final : public Device {
   CpuStop stop_;
   CpuStream compute_;
   CpuStream comm_;
+  mutable std::optional<core::CoreWait> core_wait_;  // of compute_, once its thread runs
 };
 
 }  // namespace

@@ -32,7 +32,7 @@ using test::expect_input_error;
 
 /// Two threads on one core: each waits while the other computes.
 TEST(WaitedForCore, GrowsWhereThreadsShareACore) {
-  if (!waited_for_core_us(gettid())) GTEST_SKIP() << "this kernel does not count it";
+  if (!CoreWait(gettid()).us()) GTEST_SKIP() << "this kernel does not count it";
   cpu_set_t one;
   CPU_ZERO(&one);
   CPU_SET(static_cast<std::size_t>(sched_getcpu()), &one);
@@ -46,16 +46,19 @@ TEST(WaitedForCore, GrowsWhereThreadsShareACore) {
   };
   std::thread a(compute, true);
   std::thread b(compute, false);
+  while (first == 0) std::this_thread::yield();
+  const CoreWait wait(first);
   double waited_us = 0;
   for (int ms = 0; ms < 20000 && waited_us < 5e3; ++ms) {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    if (first != 0) waited_us = waited_for_core_us(first).value_or(0);
+    waited_us = wait.us().value_or(0);
   }
   stop = true;
   a.join();
   b.join();
   EXPECT_GE(waited_us, 5e3);
-  EXPECT_FALSE(waited_for_core_us(first));  // gone
+  EXPECT_FALSE(wait.us());  // gone
+  EXPECT_FALSE(CoreWait(first).us());
 }
 
 TEST(Parse, SizesTakePowersOf1024) {
