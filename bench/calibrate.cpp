@@ -12,11 +12,15 @@
 
 #include "bench/backend.hpp"
 #include "bench/commands.hpp"
+#include "bench/measure_job.hpp"
 #include "bench/under_mpi.hpp"
+#include "bench/watchdog.hpp"
 #include "calibration/calibrate.hpp"
+#include "calibration/links.hpp"
 #include "calibration/survey.hpp"
 #include "cluster/cluster.hpp"
 #include "core/parse.hpp"
+#include "core/step.hpp"
 #include "mpi/agreement.hpp"
 #include "mpi/topology.hpp"
 #include "report/report.hpp"
@@ -26,12 +30,13 @@ namespace ep::bench {
 
 namespace {
 
-/// "calibrated on a, b (cpu device, mpi exchange), 2026-01-31".
+/// "calibrated on a, b (cpu device, mpi exchange), 2026-01-31"; an emulated device is named as such.
 std::string origin_of(const Backend& backend, const std::vector<std::string>& hosts) {
   const std::set<std::string> distinct(hosts.begin(), hosts.end());
   const auto now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
-  return fmt::format("calibrated on {} ({} device, {} exchange), {:%Y-%m-%d}", fmt::join(distinct, ", "),
-                     backend.device->name(), backend.exchange->name(), fmt::gmtime(now));
+  return fmt::format("calibrated on {} ({} device{}, {} exchange), {:%Y-%m-%d}", fmt::join(distinct, ", "),
+                     backend.device->name(), backend.emulated ? ", emulated" : "", backend.exchange->name(),
+                     fmt::gmtime(now));
 }
 
 std::string size_of(double bytes) {
@@ -60,8 +65,39 @@ std::string survey_table(const std::vector<calibration::SurveyedPattern>& patter
   return table.str(2);
 }
 
+/// What a kernel or exchange reaches for the most bytes it was measured with, or as many as make its fixed cost small.
+double rate_gbs(const cost::Line& line) {
+  return line.points.empty() ? line.gbs : line.points.back().size / line.points.back().us / 1e3;
+}
+
+bool is_exchange(schedule::OpKind kind) {
+  using schedule::OpKind;
+  return kind == OpKind::dispatch || kind == OpKind::combine || kind == OpKind::dispatch_grad ||
+         kind == OpKind::combine_grad;
+}
+
+/// What else predictions take, at the layer's own sizes.
+std::string constants_table(const cost::Machine& machine) {
+  report::TextTable table("lrrr");
+  table.add({"a rank's", "fixed us", "GB/s", "GFLOP/s"});
+  for (const auto& [kind, line] : machine.memory) {
+    table.add({fmt::format("{}{}", schedule::name_of(kind), is_exchange(kind) ? ", all ranks of a node" : ""),
+               fmt::format("{:.3g}", line.latency_us), fmt::format("{:.3g}", rate_gbs(line)), "-"});
+  }
+  for (const cost::GemmCurve& curve : machine.gemm) {
+    const cost::Point& most = curve.points.back();
+    const double flop = 2 * most.size * static_cast<double>(curve.n) * static_cast<double>(curve.k);
+    const char* const shape = curve.weight_grad ? "[{1} x {0:.0f}] x [{0:.0f} x {2}]" : "[{0:.0f} x {2}] x [{2} x {1}]";
+    table.add({fmt::format(fmt::runtime(shape), most.size, curve.n, curve.k), "-", "-",
+               fmt::format("{:.3g}", flop / most.us / 1e3)});
+  }
+  return fmt::format("{}compute beside communication takes {:.2f} times as long, communication beside compute {:.2f}\n",
+                     table.str(2), machine.interference.compute, machine.interference.comm);
+}
+
 /// A line for each link that differs from its peers.
-std::string odd_links(const cost::Machine& machine, const std::vector<std::string>& hosts) {
+std::string odd_lines(const cost::Machine& machine, const std::vector<calibration::OddLink>& in_nodes,
+                      const std::vector<std::string>& hosts) {
   std::string result;
   for (std::size_t node = 0; node < machine.link_scale.size(); ++node) {
     const int rank = machine.topology.first_rank(static_cast<int>(node));
@@ -72,18 +108,22 @@ std::string odd_links(const cost::Machine& machine, const std::vector<std::strin
                               hosts[static_cast<std::size_t>(rank)], node, scale);
     }
   }
+  for (const calibration::OddLink& link : in_nodes)
+    result += fmt::format("rank {} to rank {} on {} moves {:.2f} of what other pairs of a node do\n", link.from,
+                          link.to, hosts[static_cast<std::size_t>(link.from)], link.scale);
   return result;
 }
 
-void print_survey(const std::vector<calibration::SurveyedPattern>& patterns, const cost::Machine& machine,
+void print_survey(const calibration::Survey& survey, const cost::Machine& machine,
                   const std::vector<std::string>& hosts, std::FILE* stream) {
-  if (patterns.empty()) return;
+  fmt::print(stream, "{}", constants_table(machine));
+  if (survey.patterns.empty()) return;
   fmt::print(
       stream,
-      "Exchanges of one pattern each, nothing else running: time = latency + bytes of the busiest rank / GB/s, by\n"
+      "\nExchanges of one pattern each, nothing else running: time = latency + bytes of the busiest rank / GB/s, by\n"
       "weighted least squares, with 95% intervals; two lines where messages below and above some size differ; - where\n"
       "the samples support no figure; R2 and the worst miss tell how well a line holds.\n\n{}{}",
-      survey_table(patterns), odd_links(machine, hosts));
+      survey_table(survey.patterns), odd_lines(machine, survey.odd_in_nodes, hosts));
 }
 
 calibration::CalibrationInput calibration_of(const Job& job, std::uint64_t seed) {
@@ -96,20 +136,33 @@ calibration::CalibrationInput calibration_of(const Job& job, std::uint64_t seed)
           .direction = job.config.direction};
 }
 
+/// What the file has other than what is measured now: a link that has always been slower is nobody's fault.
+std::vector<cost::LinkScale> since(const cost::Machine& file, std::vector<cost::LinkScale> now) {
+  for (std::size_t node = 0; node < now.size(); ++node) {
+    const cost::LinkScale then = file.scale_of(static_cast<int>(node));
+    now[node] = {now[node].egress / then.egress, now[node].ingress / then.ingress};
+  }
+  return now;
+}
+
 }  // namespace
 
-cost::Machine constants(const RunOptions& options, const Job& job, const mpi::Communicator& communicator,
-                        device::Device& device, exchange::Exchange& exchange, const mpi::ClockSync& clock) {
+Constants constants(const RunOptions& options, const Job& job, const mpi::Communicator& communicator,
+                    device::Device& device, exchange::Exchange& exchange, const mpi::ClockSync& clock) {
+  const calibration::CalibrationInput input = calibration_of(job, options.seed);
   if (options.cluster.empty()) {
     spdlog::info("calibrating links, kernels and GEMMs");
-    return calibration::calibrate(device, exchange, communicator, clock, calibration_of(job, options.seed));
+    cost::Machine machine = calibration::calibrate(device, exchange, communicator, clock, input);
+    return {machine, machine.link_scale};
   }
   const std::string source = core::input_name(options.cluster);
   const std::string text =
       mpi::collectively(communicator, [&] { return cluster::to_json(cluster::load(options.cluster)); });
   cost::Machine machine;
   mpi::all_or_none(communicator, [&] { machine = cluster::to_machine(cluster::parse(text, source), job.topology); });
-  return machine;
+  core::enter_step("calibration", "comparing the links of nodes");
+  return {machine, since(machine, calibration::current_link_scale(device, exchange, communicator, clock, input,
+                                                                  machine.between_nodes))};
 }
 
 void calibrate_job(const RunOptions& options, const std::string& path, const mpi::Communicator& communicator) {
@@ -117,19 +170,25 @@ void calibrate_job(const RunOptions& options, const std::string& path, const mpi
   mpi::all_or_none(communicator, [&] {
     if (communicator.rank() == 0) report::require_writable(path);
   });
-  const Backend backend = make_backend(options, job.config, communicator);
+  const std::vector<std::string> hosts = communicator.gather_all(mpi::host_name());
+  Backend backend;  // outlives the watchdog, which looks at its exchange
+  Watchdog watchdog(communicator, hosts[static_cast<std::size_t>(communicator.rank())], options.timeout_s);
+  backend = make_backend(options, job.config, communicator);
+  watchdog.watch(backend.exchange.get());
+  require_memory(communicator, job, *backend.device);
   const mpi::ClockSync clock(communicator);
   calibration::CalibrationInput input = calibration_of(job, options.seed);
   spdlog::info("calibrating and surveying links, kernels and GEMMs");
   input.budget_us *= 5;  // what is calibrated for a file is used more than once
   cost::Machine machine = calibration::calibrate(*backend.device, *backend.exchange, communicator, clock, input);
-  const auto patterns = calibration::survey(*backend.device, *backend.exchange, communicator, clock, job.topology);
-  const std::vector<std::string> hosts = communicator.gather_all(mpi::host_name());
+  core::enter_step("calibration", "surveying the links");
+  const calibration::Survey survey =
+      calibration::survey(*backend.device, *backend.exchange, communicator, clock, job.topology, machine.in_node);
   if (communicator.rank() != 0) return;
   machine.origin = origin_of(backend, hosts);
   const std::string name = fmt::format("{}: {} ranks on {} nodes", hosts.front(), hosts.size(), job.topology.nodes);
   report::write_file(path, cluster::to_json(cluster::from_machine(machine, name)));
-  print_survey(patterns, machine, hosts, path == "-" ? stderr : stdout);
+  print_survey(survey, machine, hosts, path == "-" ? stderr : stdout);
 }
 
 void add_calibrate(CLI::App& app, Invocation& invocation) {

@@ -58,6 +58,17 @@ int most_chunks(const std::vector<schedule::Schedule>& schedules) {
   return most;
 }
 
+/// Runs the layer once, one operation after the other, before any two overlap. With constants from a file nothing of it
+/// has run yet, and what is made at a first call (by cuBLAS, say) may wait for the GPU: beside an NCCL kernel, which
+/// waits for its peers, that need not end. Graphs are for schedules that stay: it has an executor of its own.
+/// @pre collective
+void warm_up(layer::Layer& layer, const Job& job) {
+  const schedule::Schedule sequential = build_schedule(job, "sequential");
+  layer::Executor executor(layer);
+  executor.prepare(sequential);
+  executor.run(sequential, layer::Phase::whole);
+}
+
 /// Runs each schedule once more and holds its results against the reference on every rank. @pre collective
 std::vector<measure::CheckResult> check_results(layer::Layer& layer, layer::Executor& executor,
                                                 const std::vector<schedule::Schedule>& schedules,
@@ -124,9 +135,10 @@ void measure_job(const MeasureInput& input, Watchdog& watchdog, const KeepReport
   const auto& [options, job, communicator, backend, hosts] = input;
   const mpi::ClockSync clock(communicator);
   report.clock_source = clock.source();
-  const cost::Machine machine = constants(options, job, communicator, *backend.device, *backend.exchange, clock);
+  const auto [machine, link_scale] = constants(options, job, communicator, *backend.device, *backend.exchange, clock);
   std::vector<schedule::Schedule> schedules = build_schedules(job);
   report.choice = add_choice(schedules, job, machine, communicator);
+  if (!backend.sharing.empty()) report.notes.push_back(backend.sharing);
   if (!options.cluster.empty()) report.notes.push_back("predicted with the cluster file of " + machine.origin);
   layer::Layer layer(*backend.device, *backend.exchange,
                      {.routing = job.routing,
@@ -138,8 +150,9 @@ void measure_job(const MeasureInput& input, Watchdog& watchdog, const KeepReport
                       .max_chunks = most_chunks(schedules),
                       .gradients = job.config.gradients(),
                       .counts_known = job.config.counts_known});
+  warm_up(layer, job);
   layer::Executor executor(layer, options.cuda_graph);
-  const RowContext context{options, job, machine, *backend.device, *backend.exchange, hosts};
+  const RowContext context{options, job, machine, link_scale, *backend.device, *backend.exchange, hosts};
   SampleSet samples;
   // A token a rank, so that rows of a job that ends early have been checked too.
   std::vector<measure::CheckResult> checks = check_results(layer, executor, schedules, communicator, 1);

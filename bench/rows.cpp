@@ -117,7 +117,7 @@ measure::Row make_row(const RowContext& context, const schedule::Schedule& sched
   const cost::Prediction prediction = add_prediction(row, {schedule, plan, job.config.shape, context.machine});
   row.waterfall.lateness_us = core::median(measured.lateness_us);
   row.measured_spans = typical(samples, measured.totals_us, summary.median);
-  row.suspects = find_suspects(context, schedule, samples, prediction);
+  row.suspects = find_suspects({job.topology, context.hosts, context.link_scale, schedule, samples, prediction});
   add_measured_steps(row, measured);
   add_ranks(row, context, samples, measured);
   return row;

@@ -15,6 +15,7 @@ struct RowContext {
   const RunOptions& options;
   const Job& job;
   const cost::Machine& machine;
+  const std::vector<cost::LinkScale>& link_scale;  // Constants::link_scale
   const device::Device& device;
   const exchange::Exchange& exchange;
   const std::vector<std::string>& hosts;  // [ranks]

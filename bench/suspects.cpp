@@ -19,8 +19,8 @@ constexpr double kLackedCore = 0.2;  // of its compute time
 constexpr double kHadCore = 0.1;     // the rank's own other threads take 0.05 to 0.07
 constexpr double kSlowLink = 1 / 0.9;
 
-std::string host_of_node(const RowContext& context, int node) {
-  return context.hosts[static_cast<std::size_t>(context.job.topology.first_rank(node))];
+std::string host_of_node(const Evidence& evidence, int node) {
+  return evidence.hosts[static_cast<std::size_t>(evidence.topology.first_rank(node))];
 }
 
 /// Quartiles over iterations of the time a rank's compute stream is busy.
@@ -81,13 +81,12 @@ double of_peers(const std::vector<std::size_t>& ranks, std::size_t rank, Value v
   return core::median(std::move(values));
 }
 
-std::vector<measure::Suspect> slow_ranks(const RowContext& context, const schedule::Schedule& schedule,
-                                         const Samples& samples, const cost::Prediction& prediction) {
+std::vector<measure::Suspect> slow_ranks(const Evidence& evidence) {
   std::vector<measure::Suspect> suspects;
-  const int ranks = context.job.topology.ranks();
-  const std::vector<Busy> busy = compute_us(samples, ranks);
-  const std::vector<double> expected = expected_us(schedule, prediction, ranks);
-  const std::vector<std::optional<double>> waited = waited_shares(samples, busy);
+  const int ranks = evidence.topology.ranks();
+  const std::vector<Busy> busy = compute_us(evidence.samples, ranks);
+  const std::vector<double> expected = expected_us(evidence.schedule, evidence.prediction, ranks);
+  const std::vector<std::optional<double>> waited = waited_shares(evidence.samples, busy);
   std::vector<std::size_t> working;  // the others are neither slow nor peers
   for (std::size_t rank = 0; rank < expected.size(); ++rank) {
     if (expected[rank] > 0) working.push_back(rank);
@@ -104,24 +103,23 @@ std::vector<measure::Suspect> slow_ranks(const RowContext& context, const schedu
     const bool always = busy[rank].low_us / expected[rank] > peers(rank, &Busy::high_us);
     if (lacked_core ? slowdown > kSlowWithoutCore
                     : always && slowdown > (waited[rank] ? kSlowWithCore : kSlowUnexplained))
-      suspects.push_back({"compute", static_cast<int>(rank), context.hosts[rank], slowdown, waited[rank]});
+      suspects.push_back({"compute", static_cast<int>(rank), evidence.hosts[rank], slowdown, waited[rank]});
   }
   return suspects;
 }
 
 }  // namespace
 
-std::vector<measure::Suspect> find_suspects(const RowContext& context, const schedule::Schedule& schedule,
-                                            const Samples& samples, const cost::Prediction& prediction) {
+std::vector<measure::Suspect> find_suspects(const Evidence& evidence) {
   std::vector<measure::Suspect> suspects;
-  for (int node = 0; node < std::ssize(context.machine.link_scale); ++node) {
-    const cost::LinkScale scale = context.machine.scale_of(node);
+  for (int node = 0; node < std::ssize(evidence.link_scale); ++node) {
+    const cost::LinkScale scale = evidence.link_scale[static_cast<std::size_t>(node)];
     if (1 / scale.egress > kSlowLink)
-      suspects.push_back({"node egress", node, host_of_node(context, node), 1 / scale.egress});
+      suspects.push_back({"node egress", node, host_of_node(evidence, node), 1 / scale.egress});
     if (1 / scale.ingress > kSlowLink)
-      suspects.push_back({"node ingress", node, host_of_node(context, node), 1 / scale.ingress});
+      suspects.push_back({"node ingress", node, host_of_node(evidence, node), 1 / scale.ingress});
   }
-  const std::vector<measure::Suspect> slow = slow_ranks(context, schedule, samples, prediction);
+  const std::vector<measure::Suspect> slow = slow_ranks(evidence);
   suspects.insert(suspects.end(), slow.begin(), slow.end());
   std::stable_sort(suspects.begin(), suspects.end(),
                    [](const auto& a, const auto& b) { return a.slowdown > b.slowdown; });

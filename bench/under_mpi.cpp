@@ -1,5 +1,6 @@
 #include "bench/under_mpi.hpp"
 
+#include <cstdlib>
 #include <new>
 #include <string>
 #include <unistd.h>
@@ -17,11 +18,13 @@ namespace ep::bench {
 
 namespace {
 
-/// Progress goes to a terminal only: a log file wants the result.
+/// Progress goes to a terminal only: a log file wants the result. Under mpirun standard error is a pipe; who started it
+/// may know better and say so.
 void set_up_progress(int rank) {
+  const bool wanted = isatty(STDERR_FILENO) == 1 || std::getenv("EPBENCH_PROGRESS") != nullptr;
   spdlog::set_default_logger(spdlog::stderr_color_mt("epbench"));
   spdlog::set_pattern("epbench: %v");
-  spdlog::set_level(rank == 0 && isatty(STDERR_FILENO) == 1 ? spdlog::level::info : spdlog::level::warn);
+  spdlog::set_level(rank == 0 && wanted ? spdlog::level::info : spdlog::level::warn);
 }
 
 }  // namespace

@@ -11,10 +11,11 @@ namespace ep::calibration {
 namespace {
 
 constexpr double kSpread = 1e-6;  // bytes closer than this, relatively, are one size measured twice
-constexpr double kMissed = 0.1;   // a line that is further from a sample does not hold
+constexpr double kLinkTolerance = 0.1;
 
-bool misses(double line_us, const Sample& sample) {
-  return sample.bytes > 0 && sample.us > 0 && std::abs(line_us - sample.us) > kMissed * sample.us;
+/// A line that is further from a sample does not hold.
+bool misses(double line_us, const Sample& sample, double tolerance) {
+  return sample.bytes > 0 && sample.us > 0 && std::abs(line_us - sample.us) > tolerance * sample.us;
 }
 
 /// Has the line go through the samples, less what is paid apart from it; not where fewer than two are left.
@@ -24,8 +25,9 @@ void go_through(cost::Line& line, std::span<const Sample> samples, double apart_
     if (s.bytes > 0 && s.us > 0) points.push_back({s.bytes, std::max(0.0, s.us - apart_us)});
   }
   points = tidy(std::move(points));
-  // Beyond the last two it goes on as between them, and more bytes cannot cost nothing.
-  while (points.size() > 1 && points.back().us <= points[points.size() - 2].us) points.pop_back();
+  // Beyond the last two it goes on as between them, and more bytes cannot cost nothing: of two that took as long the
+  // longer stays.
+  while (points.size() > 1 && points.back().us <= points[points.size() - 2].us) points.erase(points.end() - 2);
   if (points.size() < 2) return;
   line.latency_us = std::min(line.latency_us, points.front().us);
   line.points = std::move(points);
@@ -52,9 +54,10 @@ cost::Line fit_line(std::span<const Sample> samples) {
   return {0, core::median(std::move(gbs))};
 }
 
-cost::Line fit_curve(std::span<const Sample> samples) {
+cost::Line fit_curve(std::span<const Sample> samples, double tolerance) {
   cost::Line line = fit_line(samples);
-  if (std::ranges::none_of(samples, [&](const Sample& s) { return misses(line.time_us(s.bytes), s); })) return line;
+  if (std::ranges::none_of(samples, [&](const Sample& s) { return misses(line.time_us(s.bytes), s, tolerance); }))
+    return line;
   go_through(line, samples, 0);
   return line;
 }
@@ -71,9 +74,31 @@ cost::Line link_line(std::span<const Sample> one, int peers, double fan_out_us) 
   line.latency_us = std::clamp(further_us, 0.0, fixed_us);
   line.start_us = fixed_us - line.latency_us;
   const auto time_us = [&](const Sample& s) { return line.start_us + line.time_us(s.bytes); };
-  if (std::ranges::any_of(one, [&](const Sample& s) { return misses(time_us(s), s); }))
+  if (std::ranges::any_of(one, [&](const Sample& s) { return misses(time_us(s), s, kLinkTolerance); }))
     go_through(line, one, line.start_us);
   return line;
+}
+
+cost::Line bounded(const cost::Line& link, std::span<const Sample> exchanges, int ranks) {
+  const double messages = ranks - 1;
+  const auto alone_us = [&](double bytes) { return link.start_us / messages + link.time_us(bytes); };
+  std::vector<Sample> together;  // one of each rank's messages
+  for (const Sample& s : exchanges) together.push_back({s.bytes / (ranks * messages), s.us / messages});
+  if (std::ranges::none_of(together, [&](const Sample& s) { return alone_us(s.bytes) > s.us; })) return link;
+  const cost::Line all = fit_curve(together, 0);
+  std::vector<cost::Point> points;
+  const auto add = [&](double bytes) { points.push_back({bytes, std::min(all.time_us(bytes), alone_us(bytes))}); };
+  for (const Sample& s : together) add(s.bytes);
+  const double most_bytes = std::ranges::max(points, {}, &cost::Point::size).size;
+  for (const cost::Point& point : link.points) {
+    if (point.size > most_bytes) add(point.size);
+  }
+  if (link.points.empty()) add(2 * most_bytes);
+  cost::Line within;
+  within.gbs = link.gbs;
+  within.points = tidy(std::move(points));
+  within.latency_us = within.points.front().us;
+  return within;
 }
 
 std::vector<cost::Point> tidy(std::vector<cost::Point> points) {
@@ -86,7 +111,7 @@ std::vector<cost::Point> tidy(std::vector<cost::Point> points) {
       result.push_back(point);
     }
   }
-  for (std::size_t i = 1; i < result.size(); ++i) result[i].us = std::max(result[i].us, result[i - 1].us);
+  for (std::size_t i = result.size(); i-- > 1;) result[i - 1].us = std::min(result[i - 1].us, result[i].us);
   return result;
 }
 

@@ -35,9 +35,9 @@ struct WeightedSums {
 /// gives a line of gbs 0.
 cost::Line fit_line(std::span<const Sample> samples);
 
-/// fit_line, and, where that misses one of two sizes or more by over a tenth of what it took, with the samples as
+/// fit_line, and, where that misses one of two sizes or more by over `tolerance` of what it took, with the samples as
 /// points.
-cost::Line fit_curve(std::span<const Sample> samples);
+cost::Line fit_curve(std::span<const Sample> samples, double tolerance = 0.1);
 
 /// The line of one link. Its bandwidth is what the longest message takes beyond the second longest; its latency is what
 /// the bandwidth leaves of the shortest, split into what every further peer adds and what is paid once. Where that
@@ -46,7 +46,14 @@ cost::Line fit_curve(std::span<const Sample> samples);
 /// @param fan_out_us one rank's messages of the shortest size, one to each of `peers` at once
 cost::Line link_line(std::span<const Sample> one, int peers, double fan_out_us);
 
-/// The points in order of size, those of one size made one, and no time shorter than that of a smaller size.
+/// A link within a node, so that it takes no longer for its part than all links of the node together did: a probe of
+/// one link, whose ranks have nothing else to do, finds threads less awake than the layer keeps them. As it is where it
+/// takes less already, else of points, start_us 0.
+/// @param exchanges in which each of `ranks`, at least 2, sent every other as much; bytes of all together
+cost::Line bounded(const cost::Line& link, std::span<const Sample> exchanges, int ranks);
+
+/// The points in order of size, those of one size made one, and no time longer than that of a larger size: what
+/// disturbs a time makes it longer.
 std::vector<cost::Point> tidy(std::vector<cost::Point> points);
 
 /// Times of a computation and a communication, each alone, and of both when they begin together.

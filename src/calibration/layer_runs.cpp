@@ -16,7 +16,7 @@ namespace ep::calibration {
 namespace {
 
 constexpr double kMostRepeats = 50;
-constexpr double kRepeatCosts = 4;  // iterations, with what goes between them and with the interference
+constexpr double kRepeatCosts = 2;  // iterations: itself and the interference
 
 const schedule::Operation& find(const schedule::Schedule& schedule, schedule::OpKind kind) {
   return *std::find_if(schedule.ops.begin(), schedule.ops.end(),
@@ -56,11 +56,12 @@ LayerRuns::Times LayerRuns::run(std::int64_t tokens, double budget_us) {
   const schedule::Schedule schedule = schedule::build({"sequential", 1}, plan, input_.shape, input_.direction);
   const double start = core::now_us();
   executor.prepare(schedule);
-  executor.run(schedule, layer::Phase::whole);
-  const double once_us = communicator_.max(core::now_us() - start);
+  executor.run(schedule, layer::Phase::whole);  // what is cold tells nothing of how long the others will take
+  const double warm = core::now_us();
+  std::vector<std::vector<schedule::Span>> iterations{layer::iterate(executor, schedule, communicator_).whole};
+  const double once_us = communicator_.max(core::now_us() - warm);
   const int repeats = static_cast<int>(std::clamp(budget_us / kRepeatCosts / once_us, 1.0, kMostRepeats));
-  std::vector<std::vector<schedule::Span>> iterations;
-  for (int i = 0; i < repeats; ++i)
+  while (std::ssize(iterations) < repeats)
     iterations.push_back(layer::iterate(executor, schedule, communicator_).whole);
   Durations durations(schedule);
   for (const auto& spans : iterations) durations.add(layer::gather(communicator_, clock_, spans));
@@ -162,10 +163,12 @@ void LayerRuns::measure_interference(layer::Layer& layer, const schedule::Schedu
 }
 
 void LayerRuns::finish(cost::Machine& machine) const {
-  for (const auto& [kernel, samples] : memory_) machine.memory[kernel] = fit_curve(samples);
+  constexpr double kTolerance = 0.02;  // what medians of many iterations are known to
+  for (const auto& [kernel, samples] : memory_) machine.memory[kernel] = fit_curve(samples, kTolerance);
   std::vector<Sample> any;
   for (const auto& [exchange, samples] : node_memory_) {
-    machine.memory[exchange] = fit_curve(samples);
+    machine.memory[exchange] = fit_curve(samples, kTolerance);
+    if (!samples.empty()) machine.in_node = bounded(machine.in_node, samples, input_.topology.ranks());
     any.insert(any.end(), samples.begin(), samples.end());
   }
   if (!any.empty()) machine.node_memory = fit_line(any);

@@ -1,16 +1,15 @@
 #include "calibration/links.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <functional>
 #include <iterator>
 #include <optional>
 #include <utility>
 
 #include "calibration/fit.hpp"
+#include "calibration/pairs.hpp"
 #include "calibration/probe.hpp"
 #include "core/median.hpp"
-#include "exchange/pairing.hpp"
 
 namespace ep::calibration {
 
@@ -143,69 +142,9 @@ cost::Line probe_together(ExchangeProbe& probe, const CalibrationInput& input, c
   return fit_curve(samples);
 }
 
-/// Ranks of every node, in order.
-std::vector<std::vector<int>> ranks_of_nodes(const placement::Topology& topology) {
-  std::vector<std::vector<int>> ranks(static_cast<std::size_t>(topology.nodes));
-  for (int rank = 0; rank < topology.ranks(); ++rank)
-    ranks[static_cast<std::size_t>(topology.node_of_rank[static_cast<std::size_t>(rank)])].push_back(rank);
-  return ranks;
-}
-
-/// What every node moves to another one way, GB/s [nodes, nodes]. Nodes meet in tournament rounds, so that no two pairs
-/// share a link; the ranks of a node send at once, each to its counterpart. At most kMostRounds rounds: a slow link
-/// shows in any of them.
-/// @param fixed_us of a message, whatever its size
-core::Matrix<double> probe_node_pairs(ExchangeProbe& probe, const placement::Topology& topology, std::int64_t bytes,
-                                      double fixed_us, int repeats) {
-  constexpr int kMostRounds = 8;
-  core::Matrix<double> gbs(topology.nodes, topology.nodes);
-  const auto ranks = ranks_of_nodes(topology);
-  for (int round = 0; round < std::min(exchange::rounds(topology.nodes), kMostRounds); ++round) {
-    for (const bool upwards : {true, false}) {
-      Traffic traffic(topology.ranks(), topology.ranks());
-      const auto receiver = [&](int node) {
-        const int other = exchange::partner(node, round, topology.nodes);
-        return other != node && (node < other) == upwards ? other : -1;
-      };
-      const auto for_each_pair = [&](int node, auto&& use) {
-        const int other = receiver(node);
-        if (other < 0) return;
-        const auto& from = ranks[static_cast<std::size_t>(node)];
-        const auto& to = ranks[static_cast<std::size_t>(other)];
-        for (std::size_t i = 0; i < std::min(from.size(), to.size()); ++i) use(from[i], to[i]);
-      };
-      for (int node = 0; node < topology.nodes; ++node)
-        for_each_pair(node, [&](int from, int to) { traffic(from, to) = bytes; });
-      const std::vector<double> times = probe.rank_times_us(traffic, repeats);
-      for (int node = 0; node < topology.nodes; ++node) {
-        double slowest_us = 0;
-        double moved = 0;
-        for_each_pair(node, [&](int, int to) {
-          slowest_us = std::max(slowest_us, times[static_cast<std::size_t>(to)]);
-          moved += static_cast<double>(bytes);
-        });
-        if (slowest_us > fixed_us) gbs(node, receiver(node)) = moved / (slowest_us - fixed_us) / 1e3;
-      }
-    }
-  }
-  return gbs;
-}
-
-double upper_median(std::vector<double> values) {
-  const auto middle = values.begin() + std::ssize(values) / 2;
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
-
-/// Values over a typical one, near 1 made 1.
-std::vector<double> beside(const std::vector<double>& gbs, double typical) {
-  constexpr double kNoise = 0.05;
-  std::vector<double> scales;
-  for (const double value : gbs) {
-    const double scale = value > 0 && typical > 0 ? value / typical : 1;
-    scales.push_back(std::abs(scale - 1) < kNoise ? 1 : scale);
-  }
-  return scales;
+int pair_repeats(double budget_us) {
+  constexpr double kRepeatsAUs = 2e-6;
+  return std::max(1, static_cast<int>(kRepeatsAUs * budget_us));
 }
 
 /// The line of a link that is 1 / `scale` as fast.
@@ -217,29 +156,9 @@ cost::Line rescaled(cost::Line line, double scale) {
 
 }  // namespace
 
-NodeLinks node_links(const core::Matrix<double>& pair_gbs) {
-  const auto nodes = static_cast<std::size_t>(pair_gbs.rows());
-  std::vector<double> egress(nodes);
-  std::vector<double> ingress(nodes);
-  for (std::size_t from = 0; from < nodes; ++from) {
-    for (std::size_t to = 0; to < nodes; ++to) {
-      const double gbs = pair_gbs(static_cast<std::int64_t>(from), static_cast<std::int64_t>(to));
-      egress[from] = std::max(egress[from], gbs);
-      ingress[to] = std::max(ingress[to], gbs);
-    }
-  }
-  std::vector<double> both = egress;
-  both.insert(both.end(), ingress.begin(), ingress.end());
-  NodeLinks links{upper_median(both), {}};
-  const std::vector<double> out = beside(egress, links.gbs);
-  const std::vector<double> in = beside(ingress, links.gbs);
-  for (std::size_t node = 0; node < nodes; ++node) links.scale.push_back({out[node], in[node]});
-  return links;
-}
-
 void calibrate_links(device::Device& device, exchange::Exchange& exchange, const mpi::Communicator& communicator,
                      const mpi::ClockMap& clock, const CalibrationInput& input, cost::Machine& machine) {
-  constexpr std::int64_t kMostBytes = kSharedBytes[std::size(kSharedBytes) - 1];
+  constexpr std::int64_t kMostBytes = std::max(kSharedBytes[std::size(kSharedBytes) - 1], kMostPairBytes);
   const placement::Topology& topology = input.topology;
   ExchangeProbe probe(device, exchange, communicator, clock, topology, kMostBytes);
   machine.in_node = probe_link(probe, input, true);
@@ -247,14 +166,7 @@ void calibrate_links(device::Device& device, exchange::Exchange& exchange, const
   if (topology.nodes == 1) return;
   // Where traffic leaves the nodes, exchanges of the layer do not show what a node's memory could do.
   if (find_pair(topology, true)) machine.node_memory = probe_together(probe, input, machine, true);
-  // Long enough for a link to show its rate, behind whatever burst it lets pass.
-  constexpr double kPairUs = 20e3;
-  constexpr double kPairRepeatsAUs = 2e-6;
-  const double fixed_us = machine.between_nodes.start_us + machine.between_nodes.latency_us;
-  const auto bytes =
-      std::clamp(static_cast<std::int64_t>(machine.between_nodes.gbs * 1e3 * kPairUs), kProbeBytes[1], kMostBytes);
-  const int repeats = std::max(1, static_cast<int>(kPairRepeatsAUs * input.budget_us));
-  const NodeLinks links = node_links(probe_node_pairs(probe, topology, bytes, fixed_us, repeats));
+  const NodeLinks links = probe_node_links(probe, topology, machine.between_nodes, pair_repeats(input.budget_us));
   machine.link_scale = links.scale;
   machine.node_nic = {0, links.gbs};
   machine.fabric = probe_together(probe, input, machine, false);
@@ -265,6 +177,16 @@ void calibrate_links(device::Device& device, exchange::Exchange& exchange, const
                                    std::min(machine.scale_of(node(from)).egress, machine.scale_of(node(to)).ingress));
   // A node's only rank has the whole of its links, whose rate so many pairs tell better than the one that was probed.
   if (topology.ranks() == topology.nodes && machine.between_nodes.points.empty()) machine.between_nodes.gbs = links.gbs;
+}
+
+std::vector<cost::LinkScale> current_link_scale(device::Device& device, exchange::Exchange& exchange,
+                                                const mpi::Communicator& communicator, const mpi::ClockSync& clock,
+                                                const CalibrationInput& input, const cost::Line& between_nodes) {
+  if (input.topology.nodes == 1) return {};
+  const mpi::ClockSample now = clock.measure();
+  const mpi::ClockMap map(now, now);
+  ExchangeProbe probe(device, exchange, communicator, map, input.topology, kMostPairBytes);
+  return probe_node_links(probe, input.topology, between_nodes, pair_repeats(input.budget_us)).scale;
 }
 
 }  // namespace ep::calibration

@@ -83,14 +83,14 @@ void survey_group(ExchangeProbe& probe, int ranks, const char* links, const std:
 
 }  // namespace
 
-std::vector<SurveyedPattern> survey(device::Device& device, exchange::Exchange& exchange,
-                                    const mpi::Communicator& communicator, const mpi::ClockSync& clock,
-                                    const placement::Topology& topology) {
+Survey survey(device::Device& device, exchange::Exchange& exchange, const mpi::Communicator& communicator,
+              const mpi::ClockSync& clock, const placement::Topology& topology, const cost::Line& in_node) {
   const int ranks = topology.ranks();
   if (ranks < 2) return {};
   const mpi::ClockSample now = clock.measure();
   const mpi::ClockMap map(now, now);
-  ExchangeProbe probe(device, exchange, communicator, map, topology, std::min(kMostBytes * ranks, kMostRankBytes));
+  ExchangeProbe probe(device, exchange, communicator, map, topology,
+                      std::max(kMostPairBytes, std::min(kMostBytes * ranks, kMostRankBytes)));
   std::vector<int> first_node;
   for (int rank = 0; rank < ranks; ++rank) {
     if (topology.same_node(rank, 0)) first_node.push_back(rank);
@@ -105,7 +105,7 @@ std::vector<SurveyedPattern> survey(device::Device& device, exchange::Exchange& 
     std::iota(all.begin(), all.end(), 0);
     results.push_back(measure(probe, ranks, "all", "all to all", all_pairs(all)));
   }
-  return results;
+  return {std::move(results), odd_links(probe_pairs_in_nodes(probe, topology, in_node, kSurveyRepeats))};
 }
 
 }  // namespace ep::calibration

@@ -47,6 +47,12 @@ class Calibrate(unittest.TestCase):
         self.assertGreater(cluster["links"]["in_node"]["gbs"], 0)
         self.assertIn("pack", cluster["kernels"])
 
+    def test_says_what_predictions_take(self):
+        self.assertRegex(self.done.stdout, r"(?m)^ +pack +\S+ +\S+ +-$")
+        self.assertRegex(self.done.stdout, r"(?m)^ +dispatch, all ranks of a node +\S+ +\S+ +-$")
+        self.assertRegex(self.done.stdout, r"(?m)^ +\[\d+ x 64\] x \[64 x 64\] +- +- +[\d.e+]+$")  # gate-up: 2 x ffn 32
+        self.assertRegex(self.done.stdout, r"beside communication takes \d\.\d\d times")
+
     def test_one_rank_alone_has_no_exchange_to_tell_of(self):
         path = os.path.join(self.folder.name, "one.json")
         done = mpirun(["calibrate", "-o", path] + SHAPE, ranks=1)
@@ -118,7 +124,16 @@ class FailAbove(unittest.TestCase):
         self.assertEqual(done.stderr.count("the iteration took"), 1)
         self.assertIn("bound by", done.stderr)
         with open(path, encoding="utf-8") as file:
-            self.assertEqual(json.load(file)["config"]["fail-above"], 0.001)
+            report = json.load(file)
+        self.assertEqual(report["config"]["fail-above"], 0.001)
+        # A step's line names the rank and host that took longest for it.
+        steps = [line for line in done.stderr.splitlines() if "--fail-above" in line and "the iteration" not in line]
+        self.assertTrue(steps, done.stderr)
+        hosts = {(rank["rank"], rank["host"]) for rank in report["rows"][0]["per_rank"]}
+        for line in steps:
+            self.assertRegex(line, r"slowest on rank \d+ on \S+$")
+            words = line.split()
+            self.assertIn((int(words[-3]), words[-1]), hosts)
 
     def test_within_the_bound_ends_in_0(self):
         done = mpirun(["run", "--fail-above", "1e9"] + SHAPE + SHORT)

@@ -5,7 +5,7 @@
 
 #include "calibration/fit.hpp"
 #include "calibration/line_fit.hpp"
-#include "calibration/links.hpp"
+#include "calibration/pairs.hpp"
 
 namespace ep::calibration {
 namespace {
@@ -196,8 +196,23 @@ TEST(NodeLinks, OfTwoNodesBothEndsOfTheSlowWay) {
   EXPECT_EQ(scales[1].ingress, 1);
 }
 
+TEST(OddLinks, AreThoseFarBelowTheMedian) {
+  core::Matrix<double> gbs = pairs({1, 1, 1, 1}, {1, 1, 1, 1});
+  gbs(0, 1) = 0.85;
+  gbs(2, 3) = 0.7;
+  gbs(3, 0) = 0.5;
+  const std::vector<OddLink> odd = odd_links(gbs);
+  ASSERT_EQ(odd.size(), 2);
+  EXPECT_EQ(odd[0].from, 3);
+  EXPECT_EQ(odd[0].to, 0);
+  EXPECT_NEAR(odd[0].scale, 0.5, 1e-12);
+  EXPECT_EQ(odd[1].from, 2);
+  EXPECT_TRUE(odd_links(core::Matrix<double>(3, 3)).empty());  // nothing was measured
+}
+
 TEST(FitCurve, IsALineWhereThatFits) {
   EXPECT_TRUE(fit_curve(std::vector<Sample>{{1000, 3}, {2000, 5.1}, {4000, 9}}).points.empty());
+  EXPECT_FALSE(fit_curve(std::vector<Sample>{{1000, 3}, {2000, 5.1}, {4000, 9}}, 0.001).points.empty());
   EXPECT_TRUE(fit_curve(std::vector<Sample>{}).points.empty());
   EXPECT_TRUE(fit_curve(std::vector<Sample>{{1000, 3}, {1000, 5}}).points.empty());  // of one size
 }
@@ -212,13 +227,36 @@ TEST(FitCurve, GoesThroughTheSamplesWhereNoLineDoes) {
   EXPECT_LE(line.latency_us, 5);
 }
 
+TEST(FitCurve, BelievesTheLongestOfWhatTookAsLong) {
+  const cost::Line line = fit_curve(std::vector<Sample>{{1000, 1}, {2000, 8}, {8000, 4}});  // the second was disturbed
+  EXPECT_DOUBLE_EQ(line.time_us(8000), 4);
+  EXPECT_GT(line.time_us(16000), 4);
+  EXPECT_LT(line.time_us(16000), 9);
+}
+
+TEST(Bounded, TakesNoLongerAloneThanAllTogether) {
+  const cost::Line probed{1, 1, 2};  // 3 us and 1 us for every 1000 bytes
+  // Two ranks that sent each other 1000 and 16000 bytes.
+  const std::vector<Sample> exchanges{{2000, 1.5}, {32000, 20}};
+  const cost::Line link = bounded(probed, exchanges, 2);
+  EXPECT_EQ(link.start_us, 0);
+  EXPECT_EQ(link.gbs, 1);
+  EXPECT_DOUBLE_EQ(link.time_us(1000), 1.5);
+  EXPECT_DOUBLE_EQ(link.time_us(16000), 19);  // alone it was faster
+  EXPECT_DOUBLE_EQ(link.time_us(64000), 67);
+  // What is not slower stays.
+  EXPECT_TRUE(bounded(probed, std::vector<Sample>{{2000, 5}, {32000, 20}}, 2).points.empty());
+  // Three ranks send two messages each: 4 us of an exchange are 2 of a message, and of the start each pays half.
+  EXPECT_DOUBLE_EQ(bounded(probed, std::vector<Sample>{{6000, 4}}, 3).time_us(1000), 2);
+}
+
 TEST(Tidy, SortsMergesAndNeverFalls) {
   const auto points = tidy({{32, 9}, {8, 4}, {8, 6}, {64, 7}});
   ASSERT_EQ(points.size(), 3U);
   EXPECT_DOUBLE_EQ(points[0].us, 5);
-  EXPECT_DOUBLE_EQ(points[1].us, 9);
+  EXPECT_DOUBLE_EQ(points[1].us, 7);
   EXPECT_DOUBLE_EQ(points[2].size, 64);
-  EXPECT_DOUBLE_EQ(points[2].us, 9);
+  EXPECT_DOUBLE_EQ(points[2].us, 7);
 }
 
 TEST(Interference, IsOneWhenNothingIsShared) {
