@@ -125,7 +125,11 @@ Backend make_cuda_backend(const RunOptions& options, const RunConfig& config, co
         core::ExitCode::unsupported,
         fmt::format("--dispatch-dtype fp8: a hidden size of {}; on a GPU it must be a multiple of 16",
                     config.shape.hidden));
-  if (gpus.shared) say(communicator, "ranks share a GPU: their times are time-sliced");
+  Backend backend;
+  if (gpus.shared) {
+    backend.sharing = "ranks share a GPU: their times are time-sliced";
+    say(communicator, backend.sharing);
+  }
   mpi::all_or_none(communicator, [&] { require_used(options, true, nccl); });
   device::CudaOptions cuda;
   cuda.ordinal = gpus.ordinal;
@@ -137,7 +141,6 @@ Backend make_cuda_backend(const RunOptions& options, const RunConfig& config, co
     cuda.allocate_exchange = [registrar](std::int64_t bytes) {
       return exchange::allocate_registered(**registrar, bytes);
     };
-  Backend backend;
   mpi::all_or_none(communicator, [&] { backend.device = device::make_cuda_device(cuda); });
   // A rank that fails to connect to NCCL leaves the others waiting: its error is its own.
   if (nccl) {

@@ -15,6 +15,7 @@ struct Backend {
   std::unique_ptr<device::Device> device;
   std::unique_ptr<exchange::Exchange> exchange;
   bool emulated = false;    // times mean nothing
+  std::string sharing;      // a sentence for the report where ranks share a GPU; empty where none do
   std::string mpi_buffers;  // a sentence for the report on how GPU rows reach MPI; empty where none do
 };
 

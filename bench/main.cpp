@@ -5,8 +5,10 @@
 
 #include "bench/commands.hpp"
 #include "core/error.hpp"
+#include "device/cuda_device.hpp"
 
 int main(int argc, char** argv) {
+  ep::device::prepare_cuda_environment();
   ep::bench::Invocation invocation{argc, argv};
   CLI::App app("epbench: what expert parallelism costs here, beside what it should cost", "epbench");
   app.require_subcommand(1);

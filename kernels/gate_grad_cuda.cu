@@ -15,8 +15,9 @@ __device__ inline void load_four(const core::BFloat16* row, std::uint32_t four, 
   for (int i = 0; i < 4; ++i) values[i] = wide[i];
 }
 
-// A warp a copy. Reads copies * row once; the token's gradient is read for every copy of it, all but once from the
-// cache, since the warps of a token are neighbours.
+// A warp a copy. Reads copies rows, tokens rows of gradient and 4 bytes a copy of positions, and writes 4 bytes a copy,
+// the least possible: a token's gradient is read for every copy of it, but all but once from the cache, since the warps
+// of a token are neighbours.
 template <class Grad, class Row>
 __global__ void __launch_bounds__(gpu::kBlockThreads) gate_grad_copies(GateGradArgs args) {
   const std::int64_t copy = std::int64_t{blockIdx.x} * gpu::kBlockWarps + gpu::warp();

@@ -19,6 +19,14 @@ inline constexpr int kBlockThreads = 256;
 inline constexpr int kBlockWarps = kBlockThreads / kWarp;
 inline constexpr std::int64_t kWordBytes = 16;  // the widest access of a thread
 
+/// Throws Error (cuda) unless `error` is cudaSuccess. Forgets it too: else a later call of ours or of a library would
+/// report it again.
+inline void check(const char* name, cudaError_t error) {
+  if (error == cudaSuccess) return;
+  cudaGetLastError();
+  throw_cuda(std::string(name) + ": " + cudaGetErrorName(error) + ": " + cudaGetErrorString(error));
+}
+
 /// Enqueues a kernel with blocks of `threads`. Nothing is enqueued for zero blocks, which CUDA refuses. Throws Error
 /// (cuda).
 template <class... Parameters, class... Arguments>
@@ -32,9 +40,7 @@ void launch(const char* name, void (*kernel)(Parameters...), std::int64_t blocks
   config.blockDim = dim3(static_cast<unsigned>(threads));
   config.dynamicSmemBytes = static_cast<std::size_t>(shared_bytes);
   config.stream = static_cast<cudaStream_t>(stream);
-  const cudaError_t error = cudaLaunchKernelEx(&config, kernel, arguments...);
-  if (error != cudaSuccess)
-    throw_cuda(std::string(name) + ": " + cudaGetErrorName(error) + ": " + cudaGetErrorString(error));
+  check(name, cudaLaunchKernelEx(&config, kernel, arguments...));
 }
 
 /// The block's dynamic shared memory.

@@ -60,7 +60,6 @@ void Context::weight_grad(const WeightGrad& gemm, const Shape& shape) {
 }
 
 bool Context::multiply(const GroupedGemm& gemm, const Shape& shape) {
-#if CUBLAS_VERSION >= 120500
   const cudaDataType type = type_of(shape.dtype);
   const std::size_t groups = gemm.rows.size();
   const std::vector<cublasOperation_t> of_weights(groups, shape.k_by_n ? CUBLAS_OP_N : CUBLAS_OP_T);
@@ -78,10 +77,6 @@ bool Context::multiply(const GroupedGemm& gemm, const Shape& shape) {
   if (status == CUBLAS_STATUS_NOT_SUPPORTED) return false;
   check_cublas(status);
   return true;
-#else
-  static_cast<void>(gemm), static_cast<void>(shape);
-  return false;
-#endif
 }
 
 }  // namespace ep::cublas

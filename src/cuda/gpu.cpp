@@ -6,7 +6,19 @@
 
 namespace ep::cuda {
 
+void prepare_environment() {
+  // Once: later, other threads may be reading the environment.
+  static const bool kPrepared = [] {
+    setenv("CUDA_MODULE_LOADING", "EAGER", 1);
+    setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 0);
+    return true;
+  }();
+  static_cast<void>(kPrepared);
+}
+
+// A program that has not prepared the environment in its main is late only where its MPI has started CUDA.
 Availability find_gpus() {
+  prepare_environment();
   int count = 0;  // stays as it is when there is no driver
   const cudaError_t error = cudaGetDeviceCount(&count);
   if (error == cudaSuccess && count > 0) return {count, {}};
@@ -21,8 +33,7 @@ std::string uuid(int ordinal) {
 }
 
 void use_gpu(int ordinal) {
-  setenv("CUDA_MODULE_LOADING", "EAGER", 1);
-  setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 0);
+  prepare_environment();
   check_cuda(cudaSetDevice(ordinal));
 }
 

@@ -10,6 +10,8 @@ constexpr const char* kAbsent = "this epbench was built without CUDA";
 
 }  // namespace
 
+void prepare_cuda_environment() {}
+
 CudaAvailability find_cuda_gpus() {
   return {0, kAbsent};
 }

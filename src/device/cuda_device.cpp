@@ -204,6 +204,10 @@ void CudaDevice::launch(Stream& stream, const kernels::BucketArgs& args) {
 
 }  // namespace
 
+void prepare_cuda_environment() {
+  cuda::prepare_environment();
+}
+
 CudaAvailability find_cuda_gpus() {
   const cuda::Availability found = cuda::find_gpus();
   return {found.gpus, found.reason};

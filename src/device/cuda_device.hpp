@@ -8,6 +8,10 @@
 
 namespace ep::device {
 
+/// Says in the environment how CUDA is to start: the first thing a program does, before MPI_Init, since a CUDA-aware
+/// MPI starts CUDA there. Nothing in a build without CUDA.
+void prepare_cuda_environment();
+
 /// What this process could run on.
 struct CudaAvailability {
   int gpus = 0;

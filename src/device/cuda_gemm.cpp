@@ -59,7 +59,8 @@ void CudaGemm::launch(const kernels::GroupedGemmArgs& args) {
 }
 
 void CudaGemm::launch_slice(const kernels::GroupedGemmArgs& args, std::span<const Group> groups) {
-  if (!grouped_) return launch_one_by_one(args, groups);
+  bool& grouped = grouped_[static_cast<std::size_t>(args.dtype)];
+  if (!grouped) return launch_one_by_one(args, groups);
   const std::int64_t element = core::size_of(args.dtype);
   auto* const pointers = static_cast<void**>(pointers_.get());
   kernels::GemmPointersArgs where{static_cast<const std::byte*>(args.in),
@@ -80,8 +81,8 @@ void CudaGemm::launch_slice(const kernels::GroupedGemmArgs& args, std::span<cons
   }
   // The GEMMs before, on this stream, are done with the pointers when this kernel writes them.
   kernels::gemm_pointers_cuda(where, stream_);
-  grouped_ = cublas_.multiply({rows, where.in_pointers, where.weights_pointers, where.out_pointers}, shape_of(args));
-  if (!grouped_) launch_one_by_one(args, groups);
+  grouped = cublas_.multiply({rows, where.in_pointers, where.weights_pointers, where.out_pointers}, shape_of(args));
+  if (!grouped) launch_one_by_one(args, groups);
 }
 
 void CudaGemm::launch_one_by_one(const kernels::GroupedGemmArgs& args, std::span<const Group> groups) {

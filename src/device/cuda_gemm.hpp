@@ -1,4 +1,5 @@
 #pragma once
+#include <array>
 #include <span>
 #include <vector>
 
@@ -32,7 +33,7 @@ class CudaGemm {
   cuda::UniqueDeviceMemory workspace_;
   cuda::UniqueDeviceMemory pointers_;
   cublas::Context cublas_;
-  bool grouped_ = true;  // until cuBLAS says it cannot
+  std::array<bool, 3> grouped_{true, true, true};  // by core::DType, until cuBLAS says it cannot
 };
 
 }  // namespace ep::device

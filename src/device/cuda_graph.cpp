@@ -50,6 +50,15 @@ cuda::UniquePinnedMemory allocate_in_capture(std::size_t bytes) {
   return memory;
 }
 
+/// Ends a capture that came to nothing: what the stream gets from now on runs.
+cudaError_t abandon_capture(cudaStream_t stream) {
+  cudaGraph_t graph = nullptr;
+  const cudaError_t state = cudaStreamEndCapture(stream, &graph);
+  cudaGetLastError();  // else a later call of a library would report it again
+  const cuda::UniqueGraph unfinished(graph);
+  return state;
+}
+
 }  // namespace
 
 /// Of this thread only, since NCCL may have threads of its own at work.
@@ -61,10 +70,10 @@ CudaGraph::CudaGraph(CudaStream& compute, CudaStream& comm, const std::function<
     enqueue();
     put_behind(compute, comm, order_.get());
   } catch (const core::Error& error) {
-    cudaGraph_t graph = nullptr;
-    const cudaError_t state = cudaStreamEndCapture(compute.get(), &graph);
-    const cuda::UniqueGraph unfinished(graph);
-    if (state == cudaErrorStreamCaptureInvalidated) refuse(error.what());
+    if (abandon_capture(compute.get()) == cudaErrorStreamCaptureInvalidated) refuse(error.what());
+    throw;
+  } catch (...) {
+    abandon_capture(compute.get());
     throw;
   }
   end_capture(compute.get());

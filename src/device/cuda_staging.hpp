@@ -17,7 +17,9 @@ class CudaStaging {
   void copy(cudaStream_t stream, void* to, const void* from, std::int64_t bytes);
 
  private:
-  static constexpr std::size_t kSlots = 16;
+  // An iteration must not wait for a slot: the host would no longer be ahead of the device. It makes two copies a
+  // chunk, the segments there and back, of at most 16 chunks (schedule::kMostChunks); some slots are to spare.
+  static constexpr std::size_t kSlots = 2 * 16 + 8;
   cuda::UniquePinnedMemory memory_;
   std::array<cuda::UniqueEvent, kSlots> ends_;
   std::size_t next_ = 0;

@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <deque>
 #include <string>
 
 #include "mpi/communicator.hpp"
@@ -10,8 +11,7 @@ namespace ep::exchange {
 class Absentees {
  public:
   /// @pre collective
-  explicit Absentees(const mpi::Communicator& communicator)
-      : communicator_(*new mpi::Communicator(communicator.duplicate())) {}
+  explicit Absentees(const mpi::Communicator& communicator) : kept_(*new Kept{communicator.duplicate(), {}}) {}
 
   struct Found {
     std::string ranks;       // "2,5", or "none"
@@ -22,8 +22,12 @@ class Absentees {
   [[nodiscard]] Found find(std::int64_t number) const;
 
  private:
-  // Never freed: what nobody took must not arrive in a communicator made later.
-  const mpi::Communicator& communicator_;
+  struct Kept {
+    mpi::Communicator communicator;
+    std::deque<std::int64_t> sent;  // each stays where it is
+  };
+  // Never freed: what nobody took must not arrive in a communicator made later, and is being sent for ever.
+  Kept& kept_;
 };
 
 }  // namespace ep::exchange

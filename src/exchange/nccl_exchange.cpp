@@ -1,6 +1,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstring>
+#include <memory>
 #include <string>
 #include <thread>
 
@@ -29,11 +30,16 @@ ncclUniqueId share_id(const mpi::Communicator& communicator) {
   return id;
 }
 
-std::string peers_of(std::span<const std::int64_t> rows, int own) {
+std::string ranks_with(std::span<const std::int64_t> rows, int own) {
   std::string peers;
   for (std::size_t r = 0; r < rows.size(); ++r)
     if (rows[r] > 0 && static_cast<int>(r) != own) peers += fmt::format("{}{}", peers.empty() ? "" : ",", r);
   return peers.empty() ? "none" : peers;
+}
+
+std::string peers_of(const AllToAll& args, int own) {
+  return fmt::format("sending to {}, receiving from {}", ranks_with(args.send_rows, own),
+                     ranks_with(args.recv_rows, own));
 }
 
 class NcclExchange final : public Exchange {
@@ -69,11 +75,15 @@ class NcclExchange final : public Exchange {
  private:
   void connect_all_pairs();
   void begin(const AllToAll& args);
+  ncclResult_t issue(cudaStream_t stream, const AllToAll& args);
   void enqueue(cudaStream_t stream, const AllToAll& args);
   void capture(device::CudaStream& stream, const AllToAll& args);
   void mark_end(cudaStream_t stream);
   void end_graphs();
   void watch();
+  template <class Call>
+  void attempt(Call call);
+  [[noreturn]] void give_up(core::ExitCode code, const std::string& message);
 
   mpi::Communicator counts_;
   Absentees absentees_;
@@ -87,6 +97,7 @@ class NcclExchange final : public Exchange {
   std::string latest_;  // the last exchange in words
   std::atomic<std::int64_t> started_{0};
   std::atomic<std::int64_t> finished_{0};
+  std::shared_ptr<const bool> alive_ = std::make_shared<const bool>(true);  // for who may outlive it; goes first
 };
 
 void NcclExchange::exchange_counts(std::span<const std::int32_t> send, std::span<std::int32_t> recv) {
@@ -106,7 +117,9 @@ void NcclExchange::all_to_all(device::Stream& comm, const AllToAll& args) {
   auto* const stream = dynamic_cast<device::CudaStream*>(&comm);
   if (stream == nullptr)
     throw core::Error(core::ExitCode::unsupported, "the nccl exchange moves rows of the cuda device only");
-  stream->set_watch([this] { watch(); });
+  stream->set_watch([this, alive = std::weak_ptr<const bool>(alive_)] {
+    if (!alive.expired()) watch();
+  });
   if (stream->capture() != nullptr) return capture(*stream, args);
   begin(args);
   enqueue(stream->get(), args);
@@ -115,8 +128,7 @@ void NcclExchange::all_to_all(device::Stream& comm, const AllToAll& args) {
 
 void NcclExchange::begin(const AllToAll& args) {
   const int own = counts_.rank();
-  latest_ = fmt::format("all-to-all {}, sending to {}, receiving from {}", started_.load() + 1,
-                        peers_of(args.send_rows, own), peers_of(args.recv_rows, own));
+  latest_ = fmt::format("all-to-all {}, {}", started_.load() + 1, peers_of(args, own));
   record_.start(args, own);
   started_.fetch_add(1, std::memory_order_relaxed);
 }
@@ -129,6 +141,7 @@ void NcclExchange::mark_end(cudaStream_t stream) {
 /// Exchanges of a graph begin all at once, when it is replayed, and count as ended when all of it has: which of them
 /// hangs is not to be known.
 void NcclExchange::capture(device::CudaStream& stream, const AllToAll& args) {
+  latest_ = "an all-to-all of a graph, " + peers_of(args, counts_.rank());
   enqueue(stream.get(), args);
   graphs_.emplace_back(stream.capture()->executable());
   stream.capture()->at_replay([this, raw = stream.get(), tables = Tables(args)] {
@@ -144,21 +157,31 @@ void NcclExchange::end_graphs() {
   }
 }
 
-void NcclExchange::enqueue(cudaStream_t stream, const AllToAll& args) {
+/// The first failure, else what the end of the group answers. Whatever fails, the group is closed: it belongs to the
+/// thread, and NCCL would take what comes later for a part of it.
+ncclResult_t NcclExchange::issue(cudaStream_t stream, const AllToAll& args) {
   const auto bytes = [&](std::int64_t rows) { return static_cast<std::size_t>(rows * args.row_bytes); };
-  nccl::check_nccl(ncclGroupStart());
+  ncclResult_t failed = ncclGroupStart();
+  const auto note = [&](ncclResult_t result) {
+    if (failed == ncclSuccess && result != ncclInProgress) failed = result;
+  };
   for (int peer = 0; peer < counts_.size(); ++peer) {
     const auto p = static_cast<std::size_t>(peer);
     if (peer == counts_.rank()) continue;
     if (args.send_rows[p] > 0)
-      nccl::check_nccl(ncclSend(args.send + args.send_offsets[p] * args.row_bytes, bytes(args.send_rows[p]), ncclUint8,
-                                peer, nccl_.get(), stream));
+      note(ncclSend(args.send + args.send_offsets[p] * args.row_bytes, bytes(args.send_rows[p]), ncclUint8, peer,
+                    nccl_.get(), stream));
     if (args.recv_rows[p] > 0)
-      nccl::check_nccl(ncclRecv(args.recv + args.recv_offsets[p] * args.row_bytes, bytes(args.recv_rows[p]), ncclUint8,
-                                peer, nccl_.get(), stream));
+      note(ncclRecv(args.recv + args.recv_offsets[p] * args.row_bytes, bytes(args.recv_rows[p]), ncclUint8, peer,
+                    nccl_.get(), stream));
   }
+  const ncclResult_t ended = ncclGroupEnd();
+  return failed == ncclSuccess ? ended : failed;
+}
+
+void NcclExchange::enqueue(cudaStream_t stream, const AllToAll& args) {
   // Until NCCL has enqueued the group, an event recorded on the stream would come before it.
-  nccl_.settle(ncclGroupEnd(), "enqueuing an all-to-all");
+  attempt([&] { nccl_.settle(issue(stream, args), latest_); });
 }
 
 /// NCCL connects two ranks when they first exchange something, and that may synchronise with the GPU: better now than
@@ -184,33 +207,44 @@ void NcclExchange::connect_all_pairs() {
 }
 
 device::Buffer NcclExchange::allocate_registered(std::int64_t size_bytes) {
-  const auto bytes = static_cast<std::size_t>(size_bytes);
-  auto* const data = static_cast<std::byte*>(nccl::allocate(bytes));
-  void* const registration = nccl_.register_memory(data, bytes);
+  const auto memory = std::make_shared<device::Buffer>(allocate_for_nccl(size_bytes));  // goes if registering throws
+  void* const registration = nccl_.register_memory(memory->data(), static_cast<std::size_t>(size_bytes));
   registration_ = registration == nullptr || registration_ == "refused" ? "refused" : "granted";
-  return {data, size_bytes, [this, registration](std::byte* memory) {
+  return {memory->data(), size_bytes, [this, registration, memory](std::byte* /*data*/) {
             nccl_.deregister(registration);
-            nccl::release(memory);
+            *memory = device::Buffer();
           }};
 }
 
 /// Throws what ends the wait for an exchange: NCCL's own error, or that it takes too long.
 void NcclExchange::watch() {
-  nccl_.poll();
+  attempt([&] { nccl_.poll(latest_); });
   const std::int64_t started = started_.load(std::memory_order_relaxed);
   if (finished_.load(std::memory_order_relaxed) == started) return;
   const cudaError_t state = cudaEventQuery(end_.get());
   if (state == cudaSuccess) return finished_.store(started, std::memory_order_relaxed);
   if (state != cudaErrorNotReady) cuda::check_cuda(state);
   if (core::now_us() - enqueued_us_ < timeout_s_ * 1e6) return;
+  give_up(core::ExitCode::timeout, fmt::format("NCCL: {}: no end after {} s", latest_, timeout_s_));
+}
+
+/// Has what NCCL says of the latest exchange name the ranks that are missing, too.
+template <class Call>
+void NcclExchange::attempt(Call call) {
+  try {
+    call();
+  } catch (const core::Error& error) {
+    give_up(error.code(), error.what());
+  }
+}
+
+void NcclExchange::give_up(core::ExitCode code, const std::string& message) {
   core::enter_step("looking for the ranks that are missing");
-  const Absentees::Found absent = absentees_.find(started);
+  const Absentees::Found absent = absentees_.find(started_.load(std::memory_order_relaxed));
   nccl_.abort();
   // One rank speaks for all, which ends the job; the others do if it cannot.
   if (!absent.first_here) std::this_thread::sleep_for(std::chrono::seconds(2));
-  throw core::Error(core::ExitCode::timeout, fmt::format("NCCL: {}: no end after {} s; ranks that have not reported "
-                                                         "reaching it: {}",
-                                                         latest_, timeout_s_, absent.ranks));
+  throw core::Error(code, fmt::format("{}; ranks that have not reported reaching it: {}", message, absent.ranks));
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
 #include "measure/fail_above.hpp"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 namespace ep::measure {
@@ -23,6 +25,24 @@ std::string name_of(const Bottleneck& bottleneck) {
   return bottleneck.step.empty() ? name : name + ", most in " + bottleneck.step;
 }
 
+/// What binds the step by the model, and the rank it really took longest on, in the iteration nearest the median: of an
+/// exchange the one that had it done last, since a wait for a late rank is not its own. Without a rank where no
+/// iteration was recorded.
+std::string name_of(const Row& row, const StepResult& step) {
+  const std::string binds = step.resource.empty() ? "nothing in particular" : step.resource;
+  const bool alone = step.stream == "compute";
+  const auto time_us = [alone](const schedule::Span& span) { return span.end_us - (alone ? span.start_us : 0); };
+  const schedule::Span* slowest = nullptr;
+  for (const schedule::Span& span : row.measured_spans) {
+    if (span.op == step.id && (slowest == nullptr || time_us(span) > time_us(*slowest))) slowest = &span;
+  }
+  if (slowest == nullptr) return binds;
+  const auto rank = std::find_if(row.per_rank.begin(), row.per_rank.end(),
+                                 [&](const RankResult& result) { return result.rank == slowest->rank; });
+  const std::string host = rank == row.per_rank.end() || rank->host.empty() ? "" : " on " + rank->host;
+  return fmt::format("{}, slowest on rank {}{}", binds, slowest->rank, host);
+}
+
 }  // namespace
 
 std::vector<std::string> slower_than(const Report& report, double factor) {
@@ -35,8 +55,7 @@ std::vector<std::string> slower_than(const Report& report, double factor) {
     for (const StepResult& step : row.steps) {
       const double excess_us = step.measured_us - factor * step.predicted_us;
       if (excess_us <= 0 || excess_us < kLeastShare * row.predicted_us) continue;
-      complaints.push_back(complaint(row, step.name, step.measured_us, step.predicted_us,
-                                     step.resource.empty() ? "nothing in particular" : step.resource));
+      complaints.push_back(complaint(row, step.name, step.measured_us, step.predicted_us, name_of(row, step)));
     }
   }
   return complaints;

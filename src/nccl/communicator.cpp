@@ -85,21 +85,17 @@ Communicator Communicator::split(int color, int key) {
   return made_of_part;
 }
 
-void Communicator::settle(ncclResult_t result, const char* operation) {
-  ncclResult_t state = result == ncclInProgress && comm_ != nullptr ? wait(comm_, config_.timeout_s) : result;
-  if (state == ncclSuccess) return;
-  if (state == ncclInProgress)
-    fail(core::ExitCode::timeout, fmt::format("NCCL: {}: no end after {} s", operation, config_.timeout_s));
-  fail(core::ExitCode::communication, fmt::format("NCCL: {}: {}", operation, ncclGetErrorString(state)));
+void Communicator::settle(ncclResult_t result, std::string_view operation) {
+  const ncclResult_t state = result == ncclInProgress && comm_ != nullptr ? wait(comm_, config_.timeout_s) : result;
+  if (state != ncclSuccess) fail(state, operation);
 }
 
-void Communicator::poll() {
+void Communicator::poll(std::string_view operation) {
   if (comm_ == nullptr) return;
   ncclResult_t state = ncclSuccess;
   const ncclResult_t asked = ncclCommGetAsyncError(comm_, &state);
   if (asked != ncclSuccess) state = asked;
-  if (state != ncclSuccess && state != ncclInProgress)
-    fail(core::ExitCode::communication, fmt::format("NCCL: {}", ncclGetErrorString(state)));
+  if (state != ncclSuccess && state != ncclInProgress) fail(state, operation);
 }
 
 void* Communicator::register_memory(void* memory, std::size_t bytes) {
@@ -118,9 +114,14 @@ void Communicator::abort() noexcept {
   ncclCommAbort(std::exchange(comm_, nullptr));
 }
 
-void Communicator::fail(core::ExitCode code, const std::string& message) {
+void Communicator::fail(ncclResult_t error, std::string_view operation) {
+  const bool late = error == ncclInProgress;
+  std::string message = fmt::format("NCCL: {}: ", operation);
+  message += late ? fmt::format("no end after {} s", config_.timeout_s) : ncclGetErrorString(error);
+  if (const char* const last = ncclGetLastError(comm_); !late && last != nullptr && *last != '\0')
+    message += fmt::format(" ({})", last);
   abort();
-  throw core::Error(code, message);
+  throw core::Error(late ? core::ExitCode::timeout : core::ExitCode::communication, message);
 }
 
 void* allocate(std::size_t bytes) {

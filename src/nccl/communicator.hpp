@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <string_view>
 
 #include <nccl.h>
 
@@ -45,10 +46,11 @@ class Communicator {
   /// constructor. @pre collective, idle
   [[nodiscard]] Communicator split(int color, int key);
 
-  /// Takes the result of a call: returns when NCCL is done with it. Throws Error (communication), Error (timeout).
-  void settle(ncclResult_t result, const char* operation);
-  /// Throws Error (communication) and aborts when NCCL has met an error since. @pre settled
-  void poll();
+  /// Takes the result of a call: returns when NCCL is done with it. Throws Error (communication), with what NCCL says
+  /// of its last error, or Error (timeout), naming `operation`, and aborts.
+  void settle(ncclResult_t result, std::string_view operation);
+  /// Throws as settle when NCCL has met an error since. @pre settled
+  void poll(std::string_view operation);
   /// Tells NCCL of memory that will be sent from and received into, which may spare it a copy; null where NCCL refuses.
   /// Deregister it before it is freed. Throws Error (communication). @pre settled
   [[nodiscard]] void* register_memory(void* memory, std::size_t bytes);
@@ -58,7 +60,7 @@ class Communicator {
 
  private:
   Communicator(ncclComm_t comm, Config config);
-  [[noreturn]] void fail(core::ExitCode code, const std::string& message);
+  [[noreturn]] void fail(ncclResult_t error, std::string_view operation);
 
   ncclComm_t comm_ = nullptr;
   Config config_;

@@ -105,7 +105,7 @@ std::string sweep_table(const measure::Report& report) {
   result += wrapped(fmt::format("# times in {} of the slowest rank; busy: share of the predicted time", style.unit()),
                     "#   ");
   TextTable table("rrrlllrrrlr");
-  table.add({"ranks", "nodes", "tokens", "routing", "placement", "strategy", "predicted", "dispatch", "combine",
+  table.add({"ranks", "nodes", "job tokens", "routing", "placement", "strategy", "predicted", "dispatch", "combine",
              "bottleneck", "busy"});
   for (const measure::Row& row : report.rows) {
     table.add({fmt::format("{}", row.ranks), fmt::format("{}", row.nodes), fmt::format("{}", row.tokens), row.routing,

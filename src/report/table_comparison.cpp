@@ -159,7 +159,7 @@ std::string comparison_section(const measure::Report& report, const Style& style
   const bool named_direction = !one_direction(report);
   TextTable table("lrrrrrrrrr");
   table.add({"strategy", "median", "predicted", "error", "speed-up", "predicted speed-up", "exposed", "efficiency",
-             "interference", "predicted"});
+             "interference", "as predicted"});
   for (const Row& row : report.rows) {
     const Row& base = base_of(report, row);
     const bool trusted = measure::trusted(row);
@@ -173,9 +173,8 @@ std::string comparison_section(const measure::Report& report, const Style& style
                fixed_or_dash(predicted_interference(row), 2, "x")});
   }
   return "\nstrategies compared (speed-up over the first; exposed: communication that no compute hid; efficiency: 1 "
-         "all "
-         "hidden,\n0 none, negative a loss; interference: compute time beside communication over compute time "
-         "alone,\nmeasured and predicted)\n" +
+         "all hidden,\n0 none, negative a loss; interference: compute time beside communication over compute time "
+         "alone,\nmeasured and as predicted)\n" +
          table.str(2) + no_gain_notes(report, style);
 }
 

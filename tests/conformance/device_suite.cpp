@@ -58,7 +58,7 @@ TEST_P(DeviceSuite, CopiesAndFillsInStreamOrder) {
 
 /// More than a device may have places for on the way.
 TEST_P(DeviceSuite, ManySmallCopiesMayBeUnderWay) {
-  constexpr std::int64_t kCopies = 40;
+  constexpr std::int64_t kCopies = 100;
   constexpr std::int64_t kBytes = 64;
   std::vector<std::byte> source;
   for (int i = 0; i < kCopies; ++i) source.insert(source.end(), kBytes, static_cast<std::byte>(i));

@@ -19,37 +19,6 @@ std::vector<float> as_floats(const std::vector<BFloat16>& values) {
   return floats;
 }
 
-TEST_P(DeviceSuite, BucketSortsStably) {
-  for (std::uint64_t seed = 0; seed < 10; ++seed) {
-    Random random(seed, 1);
-    const int ranks = 1 + kernels::below(random, 5);
-    const int max_local = 1 + kernels::below(random, 5);
-    const int experts = ranks * max_local;
-    const int topk = 1 + kernels::below(random, std::min(experts, 8));
-    const std::int64_t tokens = kernels::below(random, 3000);
-    const auto ids = kernels::random_experts(random, tokens, topk, experts);
-    const int spread = seed % 2 == 0 ? 1 : 1 + 1500 / experts;  // empty buckets between: more than a GPU scans at once
-    const std::int32_t buckets = experts * spread;
-    std::vector<std::int32_t> keys;
-    for (int e = 0; e < experts; ++e) keys.push_back(spread * kernels::bucket_key(e % ranks, e / ranks, max_local));
-    std::vector<std::int32_t> counts(at(buckets));
-    for (const std::int32_t id : ids)
-      if (id >= 0) ++counts[at(keys[at(id)])];
-
-    const Buffer ids_on = upload(ids);
-    const Buffer keys_on = upload(keys);
-    const Buffer counts_on = uninitialised<std::int32_t>(buckets);
-    const Buffer position_on = uninitialised<std::int32_t>(tokens * topk);
-    const Buffer scratch = uninitialised<std::byte>(1 << 20);
-    device_->launch(
-        device_->compute_stream(),
-        kernels::BucketArgs{ids_on.as<std::int32_t>(), keys_on.as<std::int32_t>(), tokens, topk, experts, buckets,
-                            counts_on.as<std::int32_t>(), position_on.as<std::int32_t>(), scratch.data()});
-    EXPECT_EQ(download<std::int32_t>(counts_on), counts) << "seed " << seed;
-    EXPECT_EQ(download<std::int32_t>(position_on), kernels::bucket_positions(ids, keys, buckets)) << "seed " << seed;
-  }
-}
-
 TEST_P(DeviceSuite, PackCopiesRowsAndSetsTheOwnApart) {
   Random random(1, 2);
   constexpr std::int64_t kTokens = 300;

@@ -1,5 +1,6 @@
 // What the cuda device refuses, before anything is enqueued: shapes and types that its kernels or cuBLAS do not take.
 #include <functional>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -71,6 +72,12 @@ TEST_F(CudaRefusals, WorkOfAGraph) {
   }
   EXPECT_TRUE(refused(args, "fp8"));
   device_->synchronize();
+}
+
+/// As of an error that is not the project's own, such as a lack of host memory.
+TEST_F(CudaRefusals, WorkOfAGraphWhateverIsThrown) {
+  EXPECT_THROW(device_->capture([] { throw std::runtime_error("elsewhere"); }), std::runtime_error);
+  EXPECT_NO_THROW(device_->synchronize());  // which a stream that is still captured would refuse
 }
 
 TEST_F(CudaRefusals, GemmsThatCublasDoesNotTake) {

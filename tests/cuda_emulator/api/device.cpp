@@ -52,6 +52,8 @@ std::vector<int> visible_devices() {
 
 /// cudaSuccess when a driver and at least one device answer.
 cudaError_t availability() {
+  static const bool kStarted = (check_environment_of_cuda("the first look for a device"), true);
+  static_cast<void>(kStarted);
   if (config().device_count < 0) return cudaErrorInsufficientDriver;
   return visible_devices().empty() ? cudaErrorNoDevice : cudaSuccess;
 }

@@ -34,6 +34,7 @@ bool in_emulated_memory(const MpiBuffer& buffer) {
 
 int initialise(int* argc, char*** argv) {
   int provided = 0;
+  check_environment_of_cuda("MPI_Init");  // as a CUDA-aware one does
   // The engine's thread talks to MPI beside the program's.
   const int error = PMPI_Init_thread(argc, argv, MPI_THREAD_MULTIPLE, &provided);
   if (error != MPI_SUCCESS) return error;

@@ -70,6 +70,7 @@ Config read_environment() {
   read.require_cublas_workspace = number("EP_EMU_CUBLAS_WORKSPACE", 1) != 0;
   read.cuda_aware_mpi = number("EP_EMU_CUDA_AWARE", 0) != 0;
   read.stream_wait_values = number("EP_EMU_STREAM_WAIT_VALUES", 1) != 0;
+  read.expect_eager = number("EP_EMU_EXPECT_EAGER", 0) != 0;
   read.refuse_registration = number("EP_EMU_REFUSE_REGISTRATION", 0) != 0;
   read.preempt_every = static_cast<std::uint32_t>(number("EP_EMU_PREEMPT", 0));
   read.in_progress_percent = static_cast<std::uint32_t>(number("EP_EMU_IN_PROGRESS", 50));
@@ -89,6 +90,14 @@ Config read_environment() {
 Config& config() {
   static Config current = read_environment();
   return current;
+}
+
+void check_environment_of_cuda(const char* starter) {
+  if (!config().expect_eager) return;
+  if (text("CUDA_MODULE_LOADING") == "EAGER" && !text("CUDA_DEVICE_MAX_CONNECTIONS").empty()) return;
+  fail("late-environment", fmt::format("{} starts CUDA, and the environment does not hold CUDA_MODULE_LOADING=EAGER "
+                                       "and CUDA_DEVICE_MAX_CONNECTIONS yet",
+                                       starter));
 }
 
 int launcher_rank() {

@@ -35,6 +35,7 @@ struct Config {
   bool cuda_aware_mpi = false;
   bool refuse_registration = false;
   bool stream_wait_values = true;
+  bool expect_eager = false;        // CUDA must be told to load kernels at once before it starts
   std::uint32_t preempt_every = 0;  // checked build: every n-th access lets another thread run; 0: never
   std::uint32_t in_progress_percent = 50;
   int nccl_version = 0;  // 0: that of nccl.h
@@ -48,6 +49,9 @@ struct Config {
 
 /// Read from the environment on the first call. Tests of the emulator may change it.
 Config& config();
+
+/// With `expect_eager`, fails unless the environment holds what CUDA reads when `starter` starts it.
+void check_environment_of_cuda(const char* starter);
 
 /// Rank in MPI_COMM_WORLD as the launcher's environment gives it; 0 without a launcher.
 int launcher_rank();

@@ -50,6 +50,16 @@ TEST(Device, can_be_absent) {
   EXPECT_EQ(count, 42) << "CUDA leaves it alone";
 }
 
+TEST(Device, can_want_the_environment_before_it_starts) {
+  unsetenv("CUDA_MODULE_LOADING");
+  EXPECT_REPORT(config().expect_eager = true; cudaSetDevice(0), "late-environment");
+  setenv("CUDA_MODULE_LOADING", "EAGER", 1);
+  setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 1);
+  EXPECT_CLEAN(config().expect_eager = true; cudaSetDevice(0));
+  unsetenv("CUDA_MODULE_LOADING");
+  unsetenv("CUDA_DEVICE_MAX_CONNECTIONS");
+}
+
 TEST(Launch, refuses_impossible_configurations) {
   EXPECT_EQ(launch(nothing, 0, 32), cudaErrorInvalidConfiguration);
   EXPECT_EQ(launch(nothing, 1, 1025), cudaErrorInvalidConfiguration);

@@ -170,6 +170,11 @@ void two_ranks_share_a_device(bool) {
   if (ncclCommInitRank(&comm, 2, id, world_rank()) == ncclInvalidUsage) std::puts("refused as NCCL does");
 }
 
+/// Whether the environment was ready for it is asked for by EP_EMU_EXPECT_EAGER, in MPI_Init already.
+void starts_cuda(bool) {
+  cudaSetDevice(0);
+}
+
 const Cases kCases{{"mismatched_counts", mismatched_counts},
                    {"missing_group", missing_group},
                    {"early_consumer", early_consumer},
@@ -182,7 +187,8 @@ const Cases kCases{{"mismatched_counts", mismatched_counts},
                    {"device_reads_unfinished_receive", device_reads_unfinished_receive},
                    {"mpi_is_given_device_memory", mpi_is_given_device_memory},
                    {"waits_for_the_absent", waits_for_the_absent},
-                   {"two_ranks_share_a_device", two_ranks_share_a_device}};
+                   {"two_ranks_share_a_device", two_ranks_share_a_device},
+                   {"starts_cuda", starts_cuda}};
 
 }  // namespace
 }  // namespace ep::emulator::test
