@@ -67,8 +67,6 @@ void declare_measuring(CLI::App& command, RunOptions& o) {
       ->group(measuring);
   command.add_option("--launches", o.launches, "starts the whole job this often and reports medians over launches")
       ->group(measuring);
-  command.add_option("--timeout", o.timeout_s, "seconds after which a step that does not end ends the job; 0: never")
-      ->group(measuring);
   command
       .add_option("--fail-above", o.fail_above,
                   "exit code 7 when anything takes more than this many times its prediction; 0: never")
@@ -139,9 +137,8 @@ void declare_routing(CLI::App& command, RunOptions& o) {
 void declare_strategy(CLI::App& command, RunOptions& o) {
   command
       .add_option("--strategy", o.strategy,
-                  "comma-separated: sequential, overlapped, chunked:N, two-batch, each with "
-                  "+defer-dw for weight gradients after the combine they would delay; all; "
-                  "auto: the model's choice")
+                  "comma-separated: sequential, overlapped, chunked:N, two-batch, each with +defer-dw for weight "
+                  "gradients after the combine they would delay; all; auto: the model's choice")
       ->group("Back end");
   command.add_option("--direction", o.direction, "forward, backward (after an untimed forward) or step (both)")
       ->group("Back end");
@@ -158,7 +155,9 @@ void declare_back_end(CLI::App& command, RunOptions& o) {
                   "windowed, within a node: direct: cpu ranks copy from each other's memory; else messages of "
                   "FRAGMENT[xIN_FLIGHT], 0: whole, all")
       ->group(where);
-  command.add_option("--window-between-nodes", o.window_between_nodes, "windowed, between nodes: FRAGMENT[xIN_FLIGHT]")
+  command
+      .add_option("--window-between-nodes", o.window_between_nodes,
+                  "windowed, between nodes: FRAGMENT[xIN_FLIGHT]; messages up to about 1 MiB: 16 shorter, from 16K")
       ->group(where);
   command
       .add_option("--mpi-buffers", o.mpi_buffers,
@@ -166,14 +165,14 @@ void declare_back_end(CLI::App& command, RunOptions& o) {
                   "device where every rank's MPI is CUDA-aware")
       ->group(where);
   command.add_option("--threads", o.threads, "compute threads a rank; 0: its cores")->group(where);
-  command
-      .add_option("--plan", o.plan,
-                  "exchanged: each iteration the ranks tell each other their counts; cached: all know")
+  command.add_option("--plan", o.plan, "exchanged: each iteration ranks exchange their counts; cached: all know")
       ->group(where);
   command.add_option("--nccl-ctas", o.nccl_ctas, "thread blocks, so SMs, that NCCL takes; 0: as it likes")
       ->group(where);
   command.add_flag("--register", o.register_buffers, "register the exchange's buffers with NCCL")->group(where);
   command.add_option("--gemm-sms", o.gemm_sms, "SMs that GEMMs take, leaving the others to NCCL; 0: all")->group(where);
+  command.add_option("--timeout", o.timeout_s, "seconds after which a step that does not end ends the job; 0: never")
+      ->group(where);
 }
 
 void declare_output(CLI::App& command, RunOptions& o) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <memory>
+#include <utility>
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
@@ -37,6 +38,11 @@ void declare_predict(CLI::App& command, PredictOptions& o) {
   declare_layer(command, o.layer);
   declare_routing(command, o.layer);
   declare_strategy(command, o.layer);
+  // Without auto: the rows themselves show the best.
+  command.get_option("--strategy")
+      ->description(
+          "comma-separated: sequential, overlapped, chunked:N, two-batch, each with +defer-dw for weight gradients "
+          "after the combine they would delay; all");
   command
       .add_option("--traffic", o.traffic,
                   "exact: make the routing; expected: its expectation; auto: the routing where that is quick")
@@ -155,17 +161,25 @@ void write(const PredictOptions& o, const measure::Report& report, bool sweep) {
   if (!out.trace.empty()) report::write_file(out.trace, report::trace(report));
 }
 
-void run(const PredictOptions& o) {
-  if (!o.against.empty()) {
-    if (o.constants.empty()) {
-      throw core::InputError("command line", "--constants", "nothing", "--against wants a constants file");
-    }
-    if (!o.cluster.empty()) {
-      throw core::InputError("command line", "--cluster", o.cluster, "--against takes its hardware from the constants");
-    }
-    fmt::print("{}", predict_against(o.against, o.constants));
-    return;
+void run_against(const PredictOptions& o) {
+  if (o.constants.empty()) {
+    throw core::InputError("command line", "--constants", "nothing", "--against wants a constants file");
   }
+  if (!o.cluster.empty()) {
+    throw core::InputError("command line", "--cluster", o.cluster, "--against takes its hardware from the constants");
+  }
+  const std::pair<const char*, const std::string&> files[] = {
+      {"--json", o.layer.json}, {"--csv", o.layer.csv}, {"--trace", o.layer.trace}};
+  for (const auto& [option, path] : files) {
+    if (!path.empty()) {
+      throw core::InputError("command line", option, path, "--against prints a table and writes no file");
+    }
+  }
+  fmt::print("{}", predict_against(o.against, o.constants));
+}
+
+void run(const PredictOptions& o) {
+  if (!o.against.empty()) return run_against(o);
   if (o.cluster.empty()) throw core::InputError("command line", "--cluster", "nothing", "wanted a cluster file");
   for (const std::string& path : {o.layer.json, o.layer.csv, o.layer.trace}) {
     if (!path.empty()) report::require_writable(path);

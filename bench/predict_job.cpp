@@ -7,6 +7,7 @@
 #include "bench/prediction.hpp"
 #include "core/error.hpp"
 #include "core/parse.hpp"
+#include "device/host_memory.hpp"
 #include "plan/expected.hpp"
 #include "routing/routing.hpp"
 #include "schedule/strategy.hpp"
@@ -44,10 +45,33 @@ routing::RoutingShape routing_shape(const PredictedJob& job, const RunConfig& co
   return {tokens, config.topk, config.experts, job.options.seed, {hot.begin(), hot.end()}};
 }
 
+/// Throws unless there is memory for the matrices of exact traffic, [ranks, ranks] and [ranks, experts] for each chunk
+/// of a strategy, and for what the schedule makes of them: one for each exchange, being made beside another, and the
+/// rows of local experts for each GEMM.
+void require_traffic_memory(const PredictedJob& job, const RunConfig& config, const placement::Placement& placement) {
+  constexpr double kGib = 1 << 30;
+  const bool step = config.direction == schedule::Direction::step;
+  const double exchanges = step ? 4 : 2;
+  const double gemms = config.gradients() ? 6 : 2;
+  int chunks = 1;
+  for (const std::string& name : config.strategies) chunks = std::max(chunks, schedule::parse_strategy(name).chunks);
+  const double of_a_chunk = (1 + exchanges) * job.ranks + placement.experts() + gemms * placement.max_local();
+  const double bytes = (of_a_chunk * chunks + job.ranks) * job.ranks * static_cast<double>(sizeof(std::int64_t));
+  const auto available = static_cast<double>(device::available_host_bytes());
+  if (bytes <= available) return;
+  throw core::InputError(
+      "command line", "--ranks", fmt::format("{}", job.ranks),
+      fmt::format("exact traffic of so many ranks and {} experts takes {:.1f} GiB of memory, {:.1f} GiB are free: "
+                  "wanted fewer{}",
+                  placement.experts(), bytes / kGib, available / kGib,
+                  routing::is_file(job.options.routing) ? "" : ", or --traffic expected"));
+}
+
 Source from_file(const PredictedJob& job, const RunConfig& config, std::int64_t tokens) {
   const RunOptions& options = job.options;
   routing::Routing routing = routing::load(options.routing, tokens, config.topk, config.experts, options.seed);
   placement::Placement placement = placement::make_placement(options.placement, routing.experts, job.ranks);
+  require_traffic_memory(job, config, placement);
   return {std::move(placement), placement::block_topology(job.ranks, job.ranks_per_node), std::move(routing), {}};
 }
 
@@ -102,6 +126,7 @@ Source make_source(const PredictedJob& job, const RunConfig& config, measure::Re
                      (job.traffic == Traffic::automatic && is_quick(tokens, config.experts, job.ranks));
   const routing::RoutingShape shape = routing_shape(job, config, tokens, source.placement);
   if (exact) {
+    require_traffic_memory(job, config, source.placement);
     source.routing = routing::generate(options.routing, shape);
   } else {
     source.expected.copies_per_token = routing::expected_copies(options.routing, shape);

@@ -1,9 +1,12 @@
 """ReFrame check of a cluster: an expert-parallel layer must not run slower than the cost model allows.
 
-    reframe -C SITE_SETTINGS -c scripts/reframe/epbench_check.py -r -S num_tasks=16 -S num_tasks_per_node=8
+    reframe -C SITE_SETTINGS -c scripts/reframe/epbench_check.py -r -S num_tasks=16 -S num_tasks_per_node=8 \\
+        -S cluster=here.json
 
-Variables (-S NAME=VALUE): program, fail_above, arguments, and ReFrame's own (num_tasks, num_gpus_per_node, ...).
-Each strategy is one test; time, prediction and their ratio are its performance figures.
+Variables (-S NAME=VALUE): program, cluster, fail_above, arguments, and ReFrame's own (num_tasks, num_gpus_per_node,
+...). `cluster` is a file that `epbench calibrate` wrote while the machine was well. Without one each job calibrates
+itself, and predicts what it then measures from links that may have become slow. Each strategy is one test; time,
+prediction and their ratio are its performance figures.
 """
 
 import json
@@ -25,6 +28,7 @@ class EpbenchCheck(rfm.RunOnlyRegressionTest):
     """One strategy of `epbench run`, held against its own prediction."""
 
     program = variable(str, value=os.path.join(os.path.dirname(__file__), "..", "..", "build", "epbench"))
+    cluster = variable(str, value="")
     fail_above = variable(float, value=1.2)
     arguments = variable(typ.List[str], value=[])
     strategy = parameter(["sequential", "overlapped"])
@@ -40,8 +44,10 @@ class EpbenchCheck(rfm.RunOnlyRegressionTest):
     def set_command(self):
         """Builds the command; the exit code goes into the output, since not every scheduler hands it back."""
         self.executable = os.path.abspath(self.program)
+        # The job runs in a folder of its own, where a relative path leads nowhere.
+        cluster = ["--cluster", os.path.abspath(self.cluster)] if self.cluster else []
         self.executable_opts = ["run", "--strategy", self.strategy, "--fail-above", str(self.fail_above),
-                                "--json", "result.json", *self.arguments]
+                                "--json", "result.json", *cluster, *self.arguments]
         self.postrun_cmds = ['echo "epbench exit code: $?"']
         self.keep_files = ["result.json"]
 

@@ -120,6 +120,26 @@ class Predict(unittest.TestCase):
         self.assertEqual((report["rows"][0]["nodes"], report["rows"][0]["tokens"]), (512, 4096 * 4096))
         self.assertIsNone(report["rows"][0]["timeline"]["predicted"])
 
+    def test_matrices_beyond_the_memory_are_refused(self):
+        # 2^40 pairs of ranks: terabytes.
+        self.assert_refused(["--cluster", H100, "--ranks", "1M", "--tokens", "1", "--topk", "1", "--traffic", "exact"],
+                            "--ranks", "1048576", "GiB", "--traffic expected")
+
+    def test_help_offers_what_it_takes(self):
+        done = run(["--help"])
+        self.assertEqual(done.returncode, 0, done.stderr)
+        offered = done.stdout.split("--strategy", 1)[1].split("--direction", 1)[0]
+        self.assertIn("two-batch", offered)
+        self.assertNotIn("auto", offered)
+
+    def test_sweep_tells_whose_tokens(self):
+        done = run(SMALL + ["--ranks", "8,16", "--strategy", "sequential"])
+        lines = done.stdout.splitlines()
+        head = next(line for line in lines if line.startswith("ranks"))
+        end = head.index("job tokens") + len("job tokens")  # columns of numbers end where their names do
+        rows = lines[lines.index(head) + 1:]
+        self.assertEqual([line[:end].split()[-1] for line in rows], ["512", "1024"])
+
     def test_files_that_cannot_be_written_are_said_first(self):
         self.assert_refused(SMALL + ["--json", "/nowhere/out.json"], "/nowhere/out.json")
 
@@ -163,7 +183,9 @@ class Against(unittest.TestCase):
                                 (["/nowhere", "--constants", constants], "/nowhere"),
                                 ([constants, "--constants", constants], "header"),
                                 ([sample, "--constants", sample], "JSON"),
-                                ([sample, "--constants", constants, "--cluster", H100], "--cluster")):
+                                ([sample, "--constants", constants, "--cluster", H100], "--cluster"),
+                                *(([sample, "--constants", constants, option, "/nowhere"], option)
+                                  for option in ("--json", "--csv", "--trace"))):
             done = run(["--against"] + arguments)
             self.assertEqual((done.returncode, done.stdout), (6, ""), arguments)
             self.assertIn(part, done.stderr)

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""What nvcc makes of the kernels: no spills, and rows move in accesses of 16 bytes, in PTX and, where there is a cuobjdump,
-in the machine code.
+"""What nvcc makes of the kernels: no spills, and each instantiation of a kernel that moves rows does so in accesses of
+16 bytes, in PTX and, where there is a cuobjdump, in the machine code.
 
 Usage: kernels_ptx_test.py NVCC ARCHITECTURE SOURCE_DIR [CUOBJDUMP]
 """
@@ -13,9 +13,18 @@ import tempfile
 
 NVCC, ARCHITECTURE, ROOT = sys.argv[1], sys.argv[2], pathlib.Path(sys.argv[3])
 CUOBJDUMP = sys.argv[4] if len(sys.argv) > 4 else None
-VECTOR_LOAD = re.compile(r"ld\.global(\.nc)?\.v4\.(u32|b32|f32)")
-VECTOR_STORE = re.compile(r"st\.global\.v4\.(u32|b32|f32)")
+# Accesses of 16 bytes.
+PTX = {"load": re.compile(r"ld\.global(\.nc)?\.v4\.(u32|b32|f32)"),
+       "store": re.compile(r"st\.global\.v4\.(u32|b32|f32)")}
+SASS = {"load": re.compile(r"LDG\.E(\.\w+)*\.128"), "store": re.compile(r"STG\.E(\.\w+)*\.128")}
 ROW_KERNELS = ("pack", "pack_weighted", "quantise", "regroup", "reduce", "swiglu", "swiglu_grad")
+# What has fewer: of two sides whose elements differ in width, a lane moves 16 bytes of the wider one.
+NARROW = {
+    "regroup_rows<E4m3, BFloat16>": "load",  # 8 bytes in
+    "regroup_rows<E4m3, float>": "load",  # 4 bytes in
+    "regroup_rows<BFloat16, float>": "load",  # 8 bytes in
+    "regroup_rows<float, BFloat16>": "store",  # 8 bytes out
+}
 
 
 def disassemble(cubin: pathlib.Path) -> str:
@@ -36,19 +45,39 @@ def compile_kernel(name: str, folder: str) -> tuple[str, str, str | None]:
     return ptx, done.stderr, disassemble(cubin) if CUOBJDUMP else None
 
 
+def readable(mangled: str) -> str:
+    """A kernel's name and template arguments, without namespaces."""
+    full = subprocess.run(["c++filt", mangled], capture_output=True, text=True, check=True).stdout
+    name = re.search(r"(\w+)(<[^<>]*>)?\(\w", full)
+    return re.sub(r"\w+::", "", name[1] + (name[2] or "")) if name else mangled
+
+
+def entries(text: str, head: str) -> dict[str, str]:
+    """The code of each kernel, by readable name; `head` matches what a kernel begins with, and captures its name."""
+    parts = re.split(head, text)[1:]
+    return {readable(name): body for name, body in zip(parts[::2], parts[1::2])}
+
+
+def narrow_accesses(found: dict[str, str], wide: dict[str, re.Pattern], code: str) -> list[str]:
+    if not found:
+        return [f"no kernel in the {code}"]
+    return [f"{entry}: no {access} of 16 bytes in the {code}" for entry, body in found.items() for access in wide
+            if NARROW.get(entry) != access and not wide[access].search(body)]
+
+
 def problems_of(name: str, ptx: str, ptxas: str, sass: str | None) -> list[str]:
     found = [f"{name}: {line.strip()}" for line in ptxas.splitlines()
              if re.search(r"[1-9]\d* bytes spill|[1-9]\d* bytes stack frame", line)]
     if "bytes spill stores" not in ptxas:
         found.append(f"{name}: ptxas reported nothing")
     if name in ROW_KERNELS:
-        if not VECTOR_LOAD.search(ptx):
-            found.append(f"{name}: no load of 16 bytes")
-        if not VECTOR_STORE.search(ptx):
-            found.append(f"{name}: no store of 16 bytes")
+        kernels = entries(ptx, r"(?m)^.*\.entry\s+(\w+)")
+        found += [f"{name}: {problem}" for problem in narrow_accesses(kernels, PTX, "PTX")]
+        found += [f"{name}: {entry} is excepted for its {NARROW[entry]}, which has 16 bytes"
+                  for entry, body in kernels.items() if entry in NARROW and PTX[NARROW[entry]].search(body)]
         if sass is not None:
-            found += [f"{name}: no {access}.128 in the machine code" for access in ("LDG", "STG")
-                      if not re.search(rf"{access}\.E(\.\w+)*\.128", sass)]
+            kernels = entries(sass, r"Function : (\w+)")
+            found += [f"{name}: {problem}" for problem in narrow_accesses(kernels, SASS, "machine code")]
     return found
 
 
