@@ -5,6 +5,7 @@
 #include <cstring>
 #include <new>
 
+#include "core/affinity.hpp"
 #include "exchange/pairing.hpp"
 #include "kernels/stream_store_cpu.hpp"
 
@@ -15,9 +16,15 @@ namespace {
 constexpr std::int64_t kPieceBytes = 256 << 10;
 
 /// A rank that receives as much in one exchange stores it past its caches, which would not hold it until it is read:
-/// about where the two ways meet on two processors whose second-level caches differ by two (docs/performance.md).
-std::int64_t streamed_bytes() {
-  return 12 * kernels::second_level_cache_bytes();
+/// about where the two ways meet on two processors whose second-level caches differ by two, and where two ranks share a
+/// core (docs/performance.md). @pre collective
+std::int64_t streamed_bytes(const mpi::Communicator& communicator, std::span<const int> node_of_rank) {
+  const std::vector<std::string> cores = communicator.gather_all(core::core_list());
+  const auto own = static_cast<std::size_t>(communicator.rank());
+  std::int64_t sharers = 0;
+  for (std::size_t rank = 0; rank < cores.size(); ++rank)
+    sharers += node_of_rank[rank] == node_of_rank[own] && cores[rank] == cores[own] ? 1 : 0;
+  return 12 * kernels::second_level_cache_bytes() / std::max<std::int64_t>(1, sharers / core::core_count());
 }
 
 /// Place of a rank among those of its node.
@@ -56,7 +63,7 @@ struct Neighbours::Neighbour {
 };
 
 Neighbours::Neighbours(const mpi::Communicator& communicator, std::span<const int> node_of_rank)
-    : rank_(communicator.rank()) {
+    : rank_(communicator.rank()), streamed_bytes_(streamed_bytes(communicator, node_of_rank)) {
   const std::string refusal = connect(communicator, node_of_rank);
   const std::vector<std::string> refusals = communicator.gather_all(refusal);
   const auto first = std::find_if(refusals.begin(), refusals.end(), [](const auto& each) { return !each.empty(); });
@@ -126,7 +133,7 @@ void Neighbours::start(const AllToAll& args) {
     offer.size_bytes = neighbour.to_send_bytes;
     offer.number.store(++neighbour.offered, std::memory_order_release);
   }
-  streams_ = received_bytes >= streamed_bytes();
+  streams_ = received_bytes >= streamed_bytes_;
 }
 
 bool Neighbours::advance(ProgressRecord& progress) {

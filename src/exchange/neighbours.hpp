@@ -43,6 +43,7 @@ class Neighbours {
   const std::byte* rows_at(Neighbour& neighbour, const device::SharedPlace& place);
 
   int rank_ = 0;
+  std::int64_t streamed_bytes_ = 0;
   int open_ = 0;          // directions of pairs
   std::size_t next_ = 0;  // neighbour that is copied from next
   bool streams_ = false;

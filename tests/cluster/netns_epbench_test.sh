@@ -46,3 +46,9 @@ holds "$folder/cluster.json" "(it['nodes'], it['ranks_per_node']) == (2, 2)"
 holds "$folder/cluster.json" "0 < it['links']['between_nodes']['gbs'] < it['links']['in_node']['gbs']"
 "$epbench" predict --cluster "$folder/cluster.json" "${layer[@]}" --json "$folder/predicted.json" >/dev/null
 holds "$folder/predicted.json" "all((row['ranks'], row['nodes']) == (4, 2) for row in it['rows'])"
+
+# A link that has become slower since is named, whatever the file says it moves. Of two hosts both ends are.
+"${cluster[@]}" rate "epjob$$-n1" egress 300mbit
+across run "${layer[@]}" --cluster "$folder/cluster.json" --strategy sequential -n 3 --time-limit 2 --json "$folder/slow.json"
+holds "$folder/slow.json" \
+  "('node egress', 1) in [(s['resource'], s['index']) for s in it['rows'][0]['suspects'] if s['slowdown'] > 2]"
