@@ -14,8 +14,8 @@ int core_count();
 std::string core_list();
 
 /// How long a thread of this process has been ready to run without a core to run on. The file that tells
-/// (/proc/self/task/TID/schedstat) stays open: it is read between iterations that take tens of microseconds, and to open
-/// it anew each time made four ranks on two cores a quarter slower.
+/// (/proc/self/task/TID/schedstat) stays open: it is read between iterations that take tens of microseconds, and to
+/// open it anew each time made four ranks on two cores a quarter slower.
 class CoreWait {
  public:
   explicit CoreWait(pid_t thread);

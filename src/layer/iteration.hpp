@@ -15,9 +15,9 @@ struct Iteration {
   std::optional<double> waited_us;  // of the whole, for which compute had no core; none where not known
 };
 
-/// One iteration as all are measured and calibrated: the whole schedule, then each side alone, so that what drifts meets
-/// all three, each after a barrier. What goes between decides which threads are asleep, where they run and what the
-/// caches hold. @pre collective
+/// One iteration as all are measured and calibrated: the whole schedule, then each side alone, so that what drifts
+/// meets all three, each after a barrier. What goes between decides which threads are asleep, where they run and what
+/// the caches hold. @pre collective
 Iteration iterate(Executor& executor, const schedule::Schedule& schedule, const mpi::Communicator& communicator);
 
 }  // namespace ep::layer

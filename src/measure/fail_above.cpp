@@ -29,7 +29,7 @@ std::string name_of(const Bottleneck& bottleneck) {
 /// exchange the one that had it done last, since a wait for a late rank is not its own. Without a rank where no
 /// iteration was recorded.
 std::string name_of(const Row& row, const StepResult& step) {
-  const std::string binds = step.resource.empty() ? "nothing in particular" : step.resource;
+  std::string binds = step.resource.empty() ? "nothing in particular" : step.resource;
   const bool alone = step.stream == "compute";
   const auto time_us = [alone](const schedule::Span& span) { return span.end_us - (alone ? span.start_us : 0); };
   const schedule::Span* slowest = nullptr;

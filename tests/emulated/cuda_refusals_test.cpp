@@ -1,4 +1,4 @@
-// What the cuda device refuses, before anything is enqueued: shapes and types that its kernels or cuBLAS do not take.
+// What the cuda device alone has to show: what it refuses before anything is enqueued, and the order of its graphs.
 #include <functional>
 #include <stdexcept>
 #include <string>
@@ -72,6 +72,28 @@ TEST_F(CudaRefusals, WorkOfAGraph) {
   }
   EXPECT_TRUE(refused(args, "fp8"));
   device_->synchronize();
+}
+
+/// A replay comes in order with both streams, whichever of them the graph was launched on.
+TEST_F(CudaRefusals, NoWorkBesideAReplayThatShouldComeBeforeOrAfterIt) {
+  constexpr std::int64_t kBytes = 64 << 10;
+  const auto allocate = [&] { return device_->allocate(kBytes, MemoryUse::device); };
+  const Buffer first = allocate();
+  const Buffer copied = allocate();
+  const Buffer last = allocate();
+  Stream& comm = device_->comm_stream();
+  const auto graph =
+      device_->capture([&] { device_->copy(device_->compute_stream(), copied.data(), first.data(), kBytes); });
+  for (int round = 1; round <= 4; ++round) {
+    device_->fill(comm, first.data(), round, kBytes);
+    device_->replay(*graph);
+    device_->copy(comm, last.data(), copied.data(), kBytes);
+    device_->synchronize();
+    std::vector<std::byte> bytes(kBytes);
+    device_->copy(comm, bytes.data(), last.data(), kBytes);
+    device_->synchronize();
+    EXPECT_EQ(bytes, std::vector<std::byte>(kBytes, std::byte(round)));
+  }
 }
 
 /// As of an error that is not the project's own, such as a lack of host memory.
