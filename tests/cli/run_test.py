@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import pathlib
 import subprocess
 import sys
 import unittest
@@ -75,6 +76,20 @@ class Results(Folder):
             self.assertEqual(counted["wire_rank"], remote * row)
             self.assertEqual(counted["logical_rank"], pairs * payload)
             self.assertEqual(counted["wire_node"], 0)
+
+    def test_bytes_of_a_recorded_trace(self):
+        """All 24,576 tokens of one layer, counted from the file by other means: experts in blocks on four ranks."""
+        trace = pathlib.Path(__file__).resolve().parents[3] / "shared/routing/gpt-oss-20b_mmlu_topk.npy"
+        if not trace.exists():
+            self.skipTest("the trace is not there")
+        layer = ["--routing", f"{trace}:12", "--experts", "32", "--topk", "4", "--strategy", "sequential"]
+        report = self.report(SMALL[2:] + layer, 4)
+        row = report["rows"][0]
+        self.assertTrue(row["check"]["passed"])
+        counted = row["bytes"]["dispatch"]
+        self.assertEqual(counted["useful"], 98304 * 128)
+        self.assertEqual(counted["logical_rank"], 73929 * 128)
+        self.assertEqual(counted["wire_rank"], 76475 * 128)
 
     def test_fp8_there_and_bf16_back(self):
         moved = {}
