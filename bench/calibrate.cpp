@@ -70,18 +70,12 @@ double rate_gbs(const cost::Line& line) {
   return line.points.empty() ? line.gbs : line.points.back().size / line.points.back().us / 1e3;
 }
 
-bool is_exchange(schedule::OpKind kind) {
-  using schedule::OpKind;
-  return kind == OpKind::dispatch || kind == OpKind::combine || kind == OpKind::dispatch_grad ||
-         kind == OpKind::combine_grad;
-}
-
 /// What else predictions take, at the layer's own sizes.
 std::string constants_table(const cost::Machine& machine) {
   report::TextTable table("lrrr");
-  table.add({"a rank's", "fixed us", "GB/s", "GFLOP/s"});
+  table.add({"kernel, exchange or GEMM", "fixed us", "GB/s", "GFLOP/s"});
   for (const auto& [kind, line] : machine.memory) {
-    table.add({fmt::format("{}{}", schedule::name_of(kind), is_exchange(kind) ? ", all ranks of a node" : ""),
+    table.add({fmt::format("{}{}", schedule::name_of(kind), schedule::is_exchange(kind) ? ", all ranks of a node" : ""),
                fmt::format("{:.3g}", line.latency_us), fmt::format("{:.3g}", rate_gbs(line)), "-"});
   }
   for (const cost::GemmCurve& curve : machine.gemm) {

@@ -15,18 +15,13 @@ void unbind(Line& line) {
   line.points.clear();
 }
 
-bool is_exchange(schedule::OpKind kind) {
-  using enum schedule::OpKind;
-  return kind == dispatch || kind == combine || kind == dispatch_grad || kind == combine_grad;
-}
-
 /// Links that cost their latency alone.
 Machine without_transfer(Machine machine) {
   for (Line* line :
        {&machine.in_node, &machine.between_nodes, &machine.node_memory, &machine.node_nic, &machine.fabric})
     unbind(*line);
   for (auto& [kind, line] : machine.memory) {
-    if (is_exchange(kind)) unbind(line);
+    if (schedule::is_exchange(kind)) unbind(line);
   }
   for (auto& [rank, own] : machine.ranks) {
     if (own.in_node) unbind(*own.in_node);
@@ -39,7 +34,7 @@ Machine without_transfer(Machine machine) {
 Machine without_compute(Machine machine) {
   unbind(machine.own_memory);
   for (auto& [kind, line] : machine.memory) {
-    if (!is_exchange(kind)) unbind(line);
+    if (!schedule::is_exchange(kind)) unbind(line);
   }
   for (GemmCurve& curve : machine.gemm) {
     for (Point& point : curve.points) point.us = 0;

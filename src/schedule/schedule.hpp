@@ -53,6 +53,11 @@ enum class OpKind : std::uint8_t {
   shared_dw,        // its two weight gradients, over the same range
 };
 std::string_view name_of(OpKind kind);
+/// Whether it moves rows between ranks.
+constexpr bool is_exchange(OpKind kind) {
+  using enum OpKind;
+  return kind == dispatch || kind == combine || kind == dispatch_grad || kind == combine_grad;
+}
 
 /// Symbolic buffers. Those with a chunk exist once a chunk. The backward pass reads what the forward left in expert_in,
 /// gate_up, activation, combine_recv and shared_scratch, and uses send, recv, expert_out and combine_send anew.
