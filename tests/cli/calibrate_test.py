@@ -51,7 +51,7 @@ class Calibrate(unittest.TestCase):
         self.assertRegex(self.done.stdout, r"(?m)^ +pack +\S+ +\S+ +-$")
         self.assertRegex(self.done.stdout, r"(?m)^ +dispatch, all ranks of a node +\S+ +\S+ +-$")
         self.assertRegex(self.done.stdout, r"(?m)^ +\[\d+ x 64\] x \[64 x 64\] +- +- +[\d.e+]+$")  # gate-up: 2 x ffn 32
-        self.assertRegex(self.done.stdout, r"beside communication takes \d\.\d\d times")
+        self.assertRegex(self.done.stdout, r"beside communication takes \d+\.\d\d times")
 
     def test_one_rank_alone_has_no_exchange_to_tell_of(self):
         path = os.path.join(self.folder.name, "one.json")
