@@ -35,9 +35,12 @@ struct WeightedSums {
 /// gives a line of gbs 0.
 cost::Line fit_line(std::span<const Sample> samples);
 
+/// What medians of many times are known to.
+constexpr double kCurveTolerance = 0.02;
+
 /// fit_line, and, where that misses one of two sizes or more by over `tolerance` of what it took, with the samples as
 /// points.
-cost::Line fit_curve(std::span<const Sample> samples, double tolerance = 0.1);
+cost::Line fit_curve(std::span<const Sample> samples, double tolerance = kCurveTolerance);
 
 /// The line of one link. Its bandwidth is what the longest message takes beyond the second longest; its latency is what
 /// the bandwidth leaves of the shortest, split into what every further peer adds and what is paid once. Where that

@@ -15,7 +15,7 @@ namespace ep::calibration {
 
 namespace {
 
-constexpr double kMostRepeats = 50;
+constexpr double kMostRepeats = 200;
 constexpr double kRepeatCosts = 2;  // iterations: itself and the interference
 
 const schedule::Operation& find(const schedule::Schedule& schedule, schedule::OpKind kind) {
@@ -163,11 +163,10 @@ void LayerRuns::measure_interference(layer::Layer& layer, const schedule::Schedu
 }
 
 void LayerRuns::finish(cost::Machine& machine) const {
-  constexpr double kTolerance = 0.02;  // what medians of many iterations are known to
-  for (const auto& [kernel, samples] : memory_) machine.memory[kernel] = fit_curve(samples, kTolerance);
+  for (const auto& [kernel, samples] : memory_) machine.memory[kernel] = fit_curve(samples);
   std::vector<Sample> any;
   for (const auto& [exchange, samples] : node_memory_) {
-    machine.memory[exchange] = fit_curve(samples, kTolerance);
+    machine.memory[exchange] = fit_curve(samples);
     if (!samples.empty()) machine.in_node = bounded(machine.in_node, samples, input_.topology.ranks());
     any.insert(any.end(), samples.begin(), samples.end());
   }

@@ -18,7 +18,7 @@ class LayerRuns {
             const mpi::ClockMap& clock, const CalibrationInput& input)
       : device_(device), exchange_(exchange), communicator_(communicator), clock_(clock), input_(input) {}
 
-  /// Repeats as often as `budget_us` holds, 1 to 50 times.
+  /// Repeats as often as `budget_us` holds, 1 to 200 times.
   /// @return how long one iteration took and all of them, which grows with the tokens; setting up does not.
   /// @pre collective
   struct Times {
