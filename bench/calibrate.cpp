@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <set>
 
 #include <fmt/chrono.h>
@@ -40,12 +41,28 @@ std::string origin_of(const Backend& backend, const std::vector<std::string>& ho
 }
 
 std::string size_of(double bytes) {
+  if (bytes < 1 << 10) return fmt::format("{:.0f} B", bytes);
   return bytes < 1 << 20 ? fmt::format("{:.0f} KiB", bytes / (1 << 10)) : fmt::format("{:.0f} MiB", bytes / (1 << 20));
 }
 
-/// "2.31 (2.20 to 2.42)"; "-" for what the samples do not support.
+/// Three digits, and all of a large number.
+std::string digits(double value) {
+  return value < 1000 ? fmt::format("{:.3g}", value) : fmt::format("{:.0f}", value);
+}
+
+/// "2.31 (2.2 to 2.42)"; "-" for what the samples do not support.
 std::string figure(double value, const calibration::Interval& interval, bool supported) {
-  return supported ? fmt::format("{:.3g} ({:.3g} to {:.3g})", value, interval.low, interval.high) : "-";
+  return supported ? fmt::format("{} ({} to {})", digits(value), digits(interval.low), digits(interval.high)) : "-";
+}
+
+std::string figure(const std::optional<cost::Estimate>& estimate) {
+  return estimate ? figure(estimate->value, {estimate->low, estimate->high}, true) : "-";
+}
+
+/// "<0" where the mean time would do better than the line.
+std::string r_squared(const std::optional<double>& value) {
+  if (!value) return "-";
+  return *value < 0 ? "<0" : fmt::format("{:.4f}", *value);
 }
 
 /// What the links do under each pattern of messages: to be read, while the cluster file holds what predictions take.
@@ -65,28 +82,74 @@ std::string survey_table(const std::vector<calibration::SurveyedPattern>& patter
   return table.str(2);
 }
 
-/// What a kernel or exchange reaches for the most bytes it was measured with, or as many as make its fixed cost small.
-double rate_gbs(const cost::Line& line) {
-  return line.points.empty() ? line.gbs : line.points.back().size / line.points.back().us / 1e3;
-}
+/// What the constants of a prediction are, each with how far its samples support it.
+class ConstantsTable {
+ public:
+  explicit ConstantsTable(const cost::Fits& fits) : fits_(fits) {
+    table_.add({"link, kernel, exchange or GEMM", "sizes", "fixed us (95%)", "GB/s (95%)", "R2", "worst miss"});
+  }
 
-/// What else predictions take, at the layer's own sizes.
-std::string constants_table(const cost::Machine& machine) {
-  report::TextTable table("lrrr");
-  table.add({"kernel, exchange or GEMM", "fixed us", "GB/s", "GFLOP/s"});
+  /// Nothing for what was not fitted, as where the job has no such link.
+  void add(std::string what, const std::string& name, const cost::Line& line) {
+    const auto found = fits_.find(name);
+    if (found == fits_.end()) return;
+    const cost::Fit& fit = found->second;
+    const std::string sizes =
+        fmt::format("{} to {}", size_of(fit.samples.front().size), size_of(fit.samples.back().size));
+    if (line.points.empty()) return add(std::move(what), sizes, figure(fit.fixed_us), figure(fit.gbs), fit);
+    add(std::move(what), sizes, points(line.points), digits(last_rate(line.points, line.start_us)), fit);
+  }
+  void add(const cost::GemmCurve& curve, const std::string& name) {
+    const auto found = fits_.find(name);
+    if (found == fits_.end()) return;
+    const cost::Fit& fit = found->second;
+    const char* const shape = curve.weight_grad ? "[{0} x rows] x [rows x {1}]" : "[rows x {1}] x [{1} x {0}]";
+    const double flop_a_row = 2 * static_cast<double>(curve.n) * static_cast<double>(curve.k);
+    add(fmt::format(fmt::runtime(shape), curve.n, curve.k),
+        fmt::format("{:.0f} to {:.0f} rows", fit.samples.front().size, fit.samples.back().size), points(curve.points),
+        fmt::format("{} GFLOP/s", digits(flop_a_row * last_rate(curve.points, 0))), fit);
+  }
+  [[nodiscard]] std::string str() const { return table_.str(2); }
+
+ private:
+  static std::string points(const std::vector<cost::Point>& points) {
+    return fmt::format("{} point{}", points.size(), points.size() == 1 ? "" : "s");
+  }
+  static double last_rate(const std::vector<cost::Point>& points, double start_us) {
+    return points.back().size / (start_us + points.back().us) / 1e3;
+  }
+
+  void add(std::string what, std::string sizes, std::string fixed, std::string rate, const cost::Fit& fit) {
+    table_.add({std::move(what), std::move(sizes), std::move(fixed), std::move(rate), r_squared(fit.r_squared),
+                fmt::format("{:.1f}%", 100 * fit.worst_residual())});
+  }
+
+  const cost::Fits& fits_;
+  report::TextTable table_{"llrrrr"};
+};
+
+std::string constants_table(const calibration::Calibration& found) {
+  const cost::Machine& machine = found.machine;
+  ConstantsTable table(found.fits);
+  table.add("one link in a node", "links.in_node", machine.in_node);
+  table.add("one link between nodes", "links.between_nodes", machine.between_nodes);
+  table.add("memory, whole node", "links.node_memory", machine.node_memory);
+  table.add("fabric, by node", "links.fabric", machine.fabric);
   for (const auto& [kind, line] : machine.memory) {
-    table.add({fmt::format("{}{}", schedule::name_of(kind), schedule::is_exchange(kind) ? ", all ranks of a node" : ""),
-               fmt::format("{:.3g}", line.latency_us), fmt::format("{:.3g}", rate_gbs(line)), "-"});
+    const std::string_view kernel = schedule::name_of(kind);
+    table.add(fmt::format("{}{}", kernel, schedule::is_exchange(kind) ? ", whole node" : ""),
+              fmt::format("kernels.{}", kernel), line);
   }
-  for (const cost::GemmCurve& curve : machine.gemm) {
-    const cost::Point& most = curve.points.back();
-    const double flop = 2 * most.size * static_cast<double>(curve.n) * static_cast<double>(curve.k);
-    const char* const shape = curve.weight_grad ? "[{1} x {0:.0f}] x [{0:.0f} x {2}]" : "[{0:.0f} x {2}] x [{2} x {1}]";
-    table.add({fmt::format(fmt::runtime(shape), most.size, curve.n, curve.k), "-", "-",
-               fmt::format("{:.3g}", flop / most.us / 1e3)});
-  }
-  return fmt::format("{}compute beside communication takes {:.2f} times as long, communication beside compute {:.2f}\n",
-                     table.str(2), machine.interference.compute, machine.interference.comm);
+  for (std::size_t i = 0; i < machine.gemm.size(); ++i) table.add(machine.gemm[i], fmt::format("gemm[{}]", i));
+  std::string rest;
+  if (machine.node_nic.gbs > 0)
+    rest = fmt::format("links of a node move {} GB/s each way\n", digits(machine.node_nic.gbs));
+  return fmt::format(
+      "What predictions take: time = fixed + bytes / GB/s, with 95% intervals; - where the samples support no figure.\n"
+      "Where one line misses too much it goes through points, with the rate of the last. R2 and the worst miss are of\n"
+      "the line, or of the one line that points replace.\n\n{}{}"
+      "compute beside communication takes {:.2f} times as long, communication beside compute {:.2f}\n",
+      table.str(), rest, machine.interference.compute, machine.interference.comm);
 }
 
 /// A line for each link that differs from its peers.
@@ -108,16 +171,16 @@ std::string odd_lines(const cost::Machine& machine, const std::vector<calibratio
   return result;
 }
 
-void print_survey(const calibration::Survey& survey, const cost::Machine& machine,
+void print_survey(const calibration::Survey& survey, const calibration::Calibration& found,
                   const std::vector<std::string>& hosts, std::FILE* stream) {
-  fmt::print(stream, "{}", constants_table(machine));
+  fmt::print(stream, "{}", constants_table(found));
   if (survey.patterns.empty()) return;
   fmt::print(
       stream,
       "\nExchanges of one pattern each, nothing else running: time = latency + bytes of the busiest rank / GB/s, by\n"
       "weighted least squares, with 95% intervals; two lines where messages below and above some size differ; - where\n"
       "the samples support no figure; R2 and the worst miss tell how well a line holds.\n\n{}{}",
-      survey_table(survey.patterns), odd_lines(machine, survey.odd_in_nodes, hosts));
+      survey_table(survey.patterns), odd_lines(found.machine, survey.odd_in_nodes, hosts));
 }
 
 calibration::CalibrationInput calibration_of(const Job& job, std::uint64_t seed) {
@@ -146,7 +209,7 @@ Constants constants(const RunOptions& options, const Job& job, const mpi::Commun
   const calibration::CalibrationInput input = calibration_of(job, options.seed);
   if (options.cluster.empty()) {
     spdlog::info("calibrating links, kernels and GEMMs");
-    cost::Machine machine = calibration::calibrate(device, exchange, communicator, clock, input);
+    cost::Machine machine = calibration::calibrate(device, exchange, communicator, clock, input).machine;
     return {machine, machine.link_scale};
   }
   const std::string source = core::input_name(options.cluster);
@@ -174,15 +237,18 @@ void calibrate_job(const RunOptions& options, const std::string& path, const mpi
   calibration::CalibrationInput input = calibration_of(job, options.seed);
   spdlog::info("calibrating and surveying links, kernels and GEMMs");
   input.budget_us *= 5;  // what is calibrated for a file is used more than once
-  cost::Machine machine = calibration::calibrate(*backend.device, *backend.exchange, communicator, clock, input);
+  calibration::Calibration found =
+      calibration::calibrate(*backend.device, *backend.exchange, communicator, clock, input);
   core::enter_step("calibration", "surveying the links");
   const calibration::Survey survey =
-      calibration::survey(*backend.device, *backend.exchange, communicator, clock, job.topology, machine.in_node);
+      calibration::survey(*backend.device, *backend.exchange, communicator, clock, job.topology, found.machine.in_node);
   if (communicator.rank() != 0) return;
-  machine.origin = origin_of(backend, hosts);
+  found.machine.origin = origin_of(backend, hosts);
   const std::string name = fmt::format("{}: {} ranks on {} nodes", hosts.front(), hosts.size(), job.topology.nodes);
-  report::write_file(path, cluster::to_json(cluster::from_machine(machine, name)));
-  print_survey(survey, machine, hosts, path == "-" ? stderr : stdout);
+  cluster::Cluster file = cluster::from_machine(found.machine, name);
+  file.fits = found.fits;
+  report::write_file(path, cluster::to_json(file));
+  print_survey(survey, found, hosts, path == "-" ? stderr : stdout);
 }
 
 void add_calibrate(CLI::App& app, Invocation& invocation) {

@@ -9,18 +9,19 @@
 
 namespace ep::calibration {
 
-cost::Machine calibrate(device::Device& device, exchange::Exchange& exchange, const mpi::Communicator& communicator,
-                        const mpi::ClockSync& clock, const CalibrationInput& input) {
+Calibration calibrate(device::Device& device, exchange::Exchange& exchange, const mpi::Communicator& communicator,
+                      const mpi::ClockSync& clock, const CalibrationInput& input) {
   core::enter_step("calibration", "aligning clocks");
   const double start = core::now_us();
   const mpi::ClockSample now = clock.measure();
   const mpi::ClockMap map(now, now);
-  cost::Machine machine;
+  Calibration result;
+  cost::Machine& machine = result.machine;
   machine.origin = "calibrated at start";
   machine.topology = input.topology;
   machine.in_node = machine.between_nodes = {0, 1};
   if (communicator.size() > 1) {
-    calibrate_links(device, exchange, communicator, map, input, machine);
+    calibrate_links(device, exchange, communicator, map, input, result);
   }
   LayerRuns runs(device, exchange, communicator, map, input);
   // Two sizes at least, or nothing tells a fixed cost from one that grows; the whole size when it fits.
@@ -34,8 +35,8 @@ cost::Machine calibrate(device::Device& device, exchange::Exchange& exchange, co
   constexpr double kThree = 3;
   const double left_us = input.budget_us - communicator.max((after - start) + (after - before - quarter.all_us));
   if (left_us > kThree * 4 * quarter.once_us) runs.run(input.tokens, left_us);
-  runs.finish(machine);
-  return machine;
+  runs.finish(result);
+  return result;
 }
 
 }  // namespace ep::calibration

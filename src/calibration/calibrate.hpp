@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 
+#include "cost/fits.hpp"
 #include "cost/machine.hpp"
 #include "device/device.hpp"
 #include "exchange/exchange.hpp"
@@ -23,13 +24,18 @@ struct CalibrationInput {
   schedule::Direction direction = schedule::Direction::forward;  // whose operations will be priced
 };
 
+struct Calibration {
+  cost::Machine machine;
+  cost::Fits fits;  // of its links, kernels and GEMMs
+};
+
 /// Measures the constants of the cost model on this machine in about `budget_us` (more where setting the layer up
 /// takes that long), all ranks at once, as the layer will run: links by exchanges between one pair and between all;
 /// kernels and GEMMs by running the layer on uniform routings of a few smaller sizes; interference by running a GEMM
 /// beside an exchange. Every sample is the slowest rank's, every constant comes from medians. Same result on every
 /// rank.
 /// @pre collective
-cost::Machine calibrate(device::Device& device, exchange::Exchange& exchange, const mpi::Communicator& communicator,
-                        const mpi::ClockSync& clock, const CalibrationInput& input);
+Calibration calibrate(device::Device& device, exchange::Exchange& exchange, const mpi::Communicator& communicator,
+                      const mpi::ClockSync& clock, const CalibrationInput& input);
 
 }  // namespace ep::calibration

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <memory>
 
+#include <fmt/format.h>
+
+#include "calibration/line_fit.hpp"
 #include "core/clock.hpp"
 #include "core/median.hpp"
 #include "layer/gather.hpp"
@@ -42,6 +45,17 @@ class Durations {
   const schedule::Schedule& schedule_;
   std::vector<std::vector<double>> by_op_;
 };
+
+std::vector<Sample> samples_of(const std::vector<cost::Point>& points, double apart_us = 0) {
+  std::vector<Sample> samples;
+  for (const cost::Point& point : points) samples.push_back({point.size, apart_us + point.us});
+  return samples;
+}
+
+void fit_memory(Calibration& result, schedule::OpKind kind, const std::vector<Sample>& samples) {
+  const cost::Line& line = result.machine.memory[kind] = fit_curve(samples);
+  record_fit(result.fits, fmt::format("kernels.{}", schedule::name_of(kind)), line, samples);
+}
 
 }  // namespace
 
@@ -162,18 +176,26 @@ void LayerRuns::measure_interference(layer::Layer& layer, const schedule::Schedu
   interference_ = interference_of({alone_us[compute], alone_us[comm], both[compute], both[comm]});
 }
 
-void LayerRuns::finish(cost::Machine& machine) const {
-  for (const auto& [kernel, samples] : memory_) machine.memory[kernel] = fit_curve(samples);
+void LayerRuns::finish(Calibration& result) const {
+  cost::Machine& machine = result.machine;
+  for (const auto& [kernel, samples] : memory_) fit_memory(result, kernel, samples);
   std::vector<Sample> any;
   for (const auto& [exchange, samples] : node_memory_) {
-    machine.memory[exchange] = fit_curve(samples);
+    fit_memory(result, exchange, samples);
     if (!samples.empty()) machine.in_node = bounded(machine.in_node, samples, input_.topology.ranks());
     any.insert(any.end(), samples.begin(), samples.end());
   }
-  if (!any.empty()) machine.node_memory = fit_line(any);
+  if (!any.empty()) {
+    machine.node_memory = fit_line(any);
+    record_fit(result.fits, "links.node_memory", machine.node_memory, any);
+    const cost::Line& link = machine.in_node;  // bounded, it has points that no probe of it gave
+    if (!link.points.empty()) record_fit(result.fits, "links.in_node", link, samples_of(link.points, link.start_us));
+  }
   for (const auto& [shape, points] : gemm_) {
     const auto& [n, k, weight_grad] = shape;
-    machine.gemm.push_back({n, k, tidy(points), weight_grad});
+    const cost::GemmCurve& curve = machine.gemm.emplace_back(cost::GemmCurve{n, k, tidy(points), weight_grad});
+    record_fit(result.fits, fmt::format("gemm[{}]", machine.gemm.size() - 1), {0, 0, 0, curve.points},
+               samples_of(points));
   }
   machine.counts_us = counts_us_;
   machine.interference = interference_;

@@ -28,7 +28,7 @@ class LayerRuns {
   Times run(std::int64_t tokens, double budget_us);
 
   /// Fits what was seen.
-  void finish(cost::Machine& machine) const;
+  void finish(Calibration& result) const;
 
  private:
   void record(const schedule::Operation& op, double us);

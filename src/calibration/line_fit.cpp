@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
 
 #include <boost/math/distributions/fisher_f.hpp>
 #include <boost/math/distributions/students_t.hpp>
@@ -12,6 +13,7 @@ namespace ep::calibration {
 namespace {
 
 constexpr std::size_t kLeastSamples = 3;
+constexpr double kApart = 1.001;  // two sizes, not one measured twice
 
 /// Sum of squared residuals, each relative to its time.
 double misfit(std::span<const Sample> samples, double latency_us, double us_per_byte) {
@@ -63,6 +65,30 @@ bool much_better(double one, double two, std::size_t samples) {
   return f > quantile(complement(boost::math::fisher_f(kExtra, freedom), 0.01));
 }
 
+/// Those that say something, ascending in size.
+std::vector<Sample> usable(std::span<const Sample> samples) {
+  std::vector<Sample> result;
+  std::ranges::copy_if(samples, std::back_inserter(result), [](const Sample& s) { return s.bytes > 0 && s.us > 0; });
+  std::ranges::sort(result, {}, &Sample::bytes);
+  return result;
+}
+
+/// @param samples ascending
+std::size_t sizes_of(std::span<const Sample> samples) {
+  std::size_t sizes = 0;
+  for (std::size_t i = 0; i < samples.size(); ++i)
+    if (i == 0 || samples[i].bytes > kApart * samples[i - 1].bytes) ++sizes;
+  return sizes;
+}
+
+std::optional<cost::Estimate> supported(double value, const Interval& interval) {
+  constexpr double kRounding = 1e-9;  // samples that lie on a line leave an interval of no width
+  const double low = interval.low * (1 - kRounding);
+  const double high = interval.high * (1 + kRounding);
+  if (interval.low <= 0 || value < low || value > high) return std::nullopt;
+  return cost::Estimate{value, std::min(value, interval.low), std::max(value, interval.high)};
+}
+
 }  // namespace
 
 std::vector<LineFit> fit_pieces(std::span<const Sample> samples) {
@@ -81,6 +107,32 @@ std::vector<LineFit> fit_pieces(std::span<const Sample> samples) {
     best = {below.line, above.line};
   }
   return best;
+}
+
+cost::Fit fit_of(const cost::Line& line, std::span<const Sample> samples) {
+  const std::vector<Sample> ascending = usable(samples);
+  const cost::Line one = line.points.empty() ? line : fit_line(ascending);
+  cost::Fit fit;
+  WeightedSums sums;
+  double missed = 0;
+  for (const Sample& s : ascending) {
+    sums.add(s);
+    fit.samples.push_back({s.bytes, s.us, (one.start_us + one.time_us(s.bytes)) / s.us - 1});
+    missed += std::pow(fit.samples.back().residual, 2);
+  }
+  if (sizes_of(ascending) < kLeastSamples) return fit;
+  const double varies = misfit(ascending, sums.y / sums.w, 0);
+  if (varies > 0) fit.r_squared = 1 - missed / varies;
+  if (!line.points.empty()) return fit;
+  const LineFit least_squares = fit_one(ascending).line;
+  fit.fixed_us = supported(line.start_us + line.latency_us, least_squares.latency_interval);
+  fit.gbs = supported(line.gbs, least_squares.gbs_interval);
+  return fit;
+}
+
+void record_fit(cost::Fits& fits, const std::string& name, const cost::Line& line, std::span<const Sample> samples) {
+  cost::Fit fit = fit_of(line, samples);
+  if (!fit.samples.empty()) fits[name] = std::move(fit);
 }
 
 }  // namespace ep::calibration

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "calibration/fit.hpp"
+#include "cost/fits.hpp"
 
 namespace ep::calibration {
 
@@ -33,5 +34,13 @@ struct LineFit {
 /// 10 %.
 /// @param samples one for each size, ascending in bytes, all positive. At least 3, and 6 for two lines. Fewer: none.
 std::vector<LineFit> fit_pieces(std::span<const Sample> samples);
+
+/// How well `line` holds for the samples that it was made of, or, where it goes through points, how well one line would
+/// (fit_line). Of fewer than three sizes neither intervals nor R^2: any two lie on a line. A constant that its own
+/// interval, by least squares, does not hold is not supported either. Samples without bytes or time are left out.
+cost::Fit fit_of(const cost::Line& line, std::span<const Sample> samples);
+
+/// Has `fits` tell of the constant `name`, if any sample does.
+void record_fit(cost::Fits& fits, const std::string& name, const cost::Line& line, std::span<const Sample> samples);
 
 }  // namespace ep::calibration

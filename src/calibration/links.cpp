@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "calibration/fit.hpp"
+#include "calibration/line_fit.hpp"
 #include "calibration/pairs.hpp"
 #include "calibration/probe.hpp"
 #include "core/median.hpp"
@@ -74,12 +75,18 @@ std::vector<int> next_peers(const placement::Topology& topology, int rank, bool 
   return peers;
 }
 
+/// A line and what it was made of.
+struct MeasuredLine {
+  cost::Line line;
+  std::vector<Sample> samples;
+};
+
 /// One direction of one link, nothing else running.
-cost::Line probe_link(ExchangeProbe& probe, const CalibrationInput& input, bool same_node) {
+MeasuredLine probe_link(ExchangeProbe& probe, const CalibrationInput& input, bool same_node) {
   const auto pair = find_pair(input.topology, same_node);
-  if (!pair) return {0, 1};  // no such link: never used
+  if (!pair) return {{0, 1}, {}};  // no such link: never used
   const int ranks = input.topology.ranks();
-  const std::vector<Sample> samples = sweep(probe, input, kProbeBytes, [&](std::int64_t bytes) {
+  std::vector<Sample> samples = sweep(probe, input, kProbeBytes, [&](std::int64_t bytes) {
     Traffic traffic(ranks, ranks);
     traffic(pair->first, pair->second) = bytes;
     return traffic;
@@ -87,7 +94,8 @@ cost::Line probe_link(ExchangeProbe& probe, const CalibrationInput& input, bool 
   const std::vector<int> peers = next_peers(input.topology, pair->first, same_node);
   Traffic fan_out(ranks, ranks);
   for (const int to : peers) fan_out(pair->first, to) = kProbeBytes[0];
-  return link_line(samples, static_cast<int>(peers.size()), probe.time_us(fan_out, static_cast<int>(kRepeats)));
+  const double fan_out_us = probe.time_us(fan_out, static_cast<int>(kRepeats));
+  return {link_line(samples, static_cast<int>(peers.size()), fan_out_us), std::move(samples)};
 }
 
 /// The most in one row or column.
@@ -133,13 +141,13 @@ double busiest_node_bytes(const Traffic& traffic, const cost::Machine& machine, 
 
 /// What a node's ranks share while all ranks exchange alike: its memory, or its links to others. @pre there is a pair
 /// of ranks that is, or is not, on the same node
-cost::Line probe_together(ExchangeProbe& probe, const CalibrationInput& input, const cost::Machine& machine,
-                          bool same_node) {
+MeasuredLine probe_together(ExchangeProbe& probe, const CalibrationInput& input, const cost::Machine& machine,
+                            bool same_node) {
   const auto traffic_of = [&](std::int64_t bytes) { return everyone(machine.topology, same_node, bytes); };
   std::vector<Sample> samples = sweep(probe, input, kSharedBytes, traffic_of);
   for (std::size_t i = 0; i < samples.size(); ++i)
     samples[i].bytes = busiest_node_bytes(traffic_of(kSharedBytes[i]), machine, same_node);
-  return fit_curve(samples);
+  return {fit_curve(samples), std::move(samples)};
 }
 
 int pair_repeats(double budget_us) {
@@ -148,35 +156,46 @@ int pair_repeats(double budget_us) {
 }
 
 /// The line of a link that is 1 / `scale` as fast.
-cost::Line rescaled(cost::Line line, double scale) {
+MeasuredLine rescaled(MeasuredLine link, double scale) {
+  cost::Line& line = link.line;
+  const double fixed_us = line.start_us + line.latency_us;
   line.gbs /= scale;
   for (cost::Point& point : line.points) point.us = line.latency_us + (point.us - line.latency_us) * scale;
-  return line;
+  for (Sample& sample : link.samples) sample.us = fixed_us + (sample.us - fixed_us) * scale;
+  return link;
 }
 
 }  // namespace
 
 void calibrate_links(device::Device& device, exchange::Exchange& exchange, const mpi::Communicator& communicator,
-                     const mpi::ClockMap& clock, const CalibrationInput& input, cost::Machine& machine) {
+                     const mpi::ClockMap& clock, const CalibrationInput& input, Calibration& result) {
   constexpr std::int64_t kMostBytes = std::max(kSharedBytes[std::size(kSharedBytes) - 1], kMostPairBytes);
   const placement::Topology& topology = input.topology;
   ExchangeProbe probe(device, exchange, communicator, clock, topology, kMostBytes);
-  machine.in_node = probe_link(probe, input, true);
-  machine.between_nodes = probe_link(probe, input, false);
+  cost::Machine& machine = result.machine;
+  const auto keep = [&](const char* name, cost::Line& constant, const MeasuredLine& found) {
+    constant = found.line;
+    record_fit(result.fits, name, constant, found.samples);
+  };
+  keep("links.in_node", machine.in_node, probe_link(probe, input, true));
+  const MeasuredLine probed = probe_link(probe, input, false);
+  machine.between_nodes = probed.line;
   if (topology.nodes == 1) return;
   // Where traffic leaves the nodes, exchanges of the layer do not show what a node's memory could do.
-  if (find_pair(topology, true)) machine.node_memory = probe_together(probe, input, machine, true);
+  if (find_pair(topology, true))
+    keep("links.node_memory", machine.node_memory, probe_together(probe, input, machine, true));
   const NodeLinks links = probe_node_links(probe, topology, machine.between_nodes, pair_repeats(input.budget_us));
   machine.link_scale = links.scale;
   machine.node_nic = {0, links.gbs};
-  machine.fabric = probe_together(probe, input, machine, false);
+  keep("links.fabric", machine.fabric, probe_together(probe, input, machine, false));
   // What was measured between one pair becomes what a typical pair would do.
   const auto [from, to] = *find_pair(topology, false);
   const auto node = [&](int rank) { return topology.node_of_rank[static_cast<std::size_t>(rank)]; };
-  machine.between_nodes = rescaled(machine.between_nodes,
-                                   std::min(machine.scale_of(node(from)).egress, machine.scale_of(node(to)).ingress));
+  MeasuredLine typical =
+      rescaled(probed, std::min(machine.scale_of(node(from)).egress, machine.scale_of(node(to)).ingress));
   // A node's only rank has the whole of its links, whose rate so many pairs tell better than the one that was probed.
-  if (topology.ranks() == topology.nodes && machine.between_nodes.points.empty()) machine.between_nodes.gbs = links.gbs;
+  if (topology.ranks() == topology.nodes && typical.line.points.empty()) typical.line.gbs = links.gbs;
+  keep("links.between_nodes", machine.between_nodes, typical);
 }
 
 std::vector<cost::LinkScale> current_link_scale(device::Device& device, exchange::Exchange& exchange,

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "cost/fits.hpp"
 #include "cost/machine.hpp"
 #include "placement/placement.hpp"
 #include "schedule/schedule.hpp"
@@ -36,6 +37,7 @@ struct Cluster {
   Cited<cost::Interference> overlap;
   std::map<int, Cited<cost::LinkScale>> link_scale;  // of nodes whose links differ from their peers'
   std::map<int, Cited<cost::RankOverride>> ranks;
+  cost::Fits fits;  // of figures above; predictions do not read it
 };
 
 /// Reads the text of a cluster file. Throws InputError naming `source`, the field and its value for anything missing,

@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <limits>
+#include <set>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -41,6 +43,10 @@ class Field {
   }
   [[nodiscard]] bool yes_or_no() const {
     if (!value_.is_boolean()) fail("wanted true or false");
+    return value_;
+  }
+  [[nodiscard]] double number() const {
+    if (!value_.is_number()) fail("wanted a number");
     return value_;
   }
   [[nodiscard]] double positive() const { return core::positive_number(value_, source_, path_); }
@@ -180,13 +186,68 @@ void read_ranks(const Field& field, Cluster& cluster) {
   }
 }
 
+/// What a fit may be of, by its place in the file.
+std::set<std::string> figures(const Cluster& cluster) {
+  std::set<std::string> names{"own_memory"};
+  const auto add = [&](const char* name, const std::optional<Cited<cost::Line>>& link) {
+    if (link) names.insert(fmt::format("links.{}", name));
+  };
+  add("in_node", cluster.in_node);
+  add("between_nodes", cluster.between_nodes);
+  add("node_memory", cluster.node_memory);
+  add("node_nic", cluster.node_nic);
+  add("fabric", cluster.fabric);
+  for (const auto& [kernel, line] : cluster.kernels) names.insert(fmt::format("kernels.{}", schedule::name_of(kernel)));
+  for (std::size_t i = 0; i < cluster.gemm.size(); ++i) names.insert(fmt::format("gemm[{}]", i));
+  return names;
+}
+
+std::optional<cost::Estimate> read_estimate(const Field& field) {
+  if (field.is_null()) return std::nullopt;
+  field.require({"value", "low", "high"});
+  const cost::Estimate estimate{field["value"].positive(), field["low"].positive(), field["high"].positive()};
+  if (estimate.low > estimate.value) field["low"].fail("wanted no more than the value");
+  if (estimate.high < estimate.value) field["high"].fail("wanted no less than the value");
+  return estimate;
+}
+
+cost::Fit read_fit(const Field& field) {
+  field.require({"r_squared", "fixed_us", "gbs", "worst_residual", "samples"});
+  cost::Fit fit;
+  if (!field["r_squared"].is_null()) fit.r_squared = field["r_squared"].number();
+  if (fit.r_squared > 1) field["r_squared"].fail("wanted a number of at most 1, or null");
+  fit.fixed_us = read_estimate(field["fixed_us"]);
+  fit.gbs = read_estimate(field["gbs"]);
+  for (const Field& sample : field["samples"].elements()) {
+    sample.require({"size", "us", "residual"});
+    const double size = sample["size"].positive();
+    if (!fit.samples.empty() && size < fit.samples.back().size) sample["size"].fail("less than in the sample before");
+    fit.samples.push_back({size, sample["us"].positive(), sample["residual"].number()});
+  }
+  if (fit.samples.empty()) field["samples"].fail("wanted at least one sample");
+  if (field["worst_residual"].number() != fit.worst_residual())
+    field["worst_residual"].fail("wanted the largest residual of the samples, without its sign");
+  return fit;
+}
+
+/// @pre all else has been read
+void read_fits(const Field& field, Cluster& cluster) {
+  const std::set<std::string> known = figures(cluster);
+  for (const std::string& name : field.keys()) {
+    if (!known.contains(name))
+      throw core::InputError(field.source(), "fits", name, "the file has no figure of this name");
+    cluster.fits[name] = read_fit(field[name.c_str()]);
+  }
+}
+
 }  // namespace
 
 Cluster parse(const std::string& text, std::string_view source) {
   const json document = core::parse_json(text, source);
   const Field file(document, source, "");
   file.require({"format", "name", "nodes", "ranks_per_node", "links_at_once", "links", "own_memory", "kernels",
-                "counts", "gemm", "overlap", "link_scale", "ranks"});
+                "counts", "gemm", "overlap", "link_scale", "ranks"},
+               {"fits"});
   if (file["format"].whole(0) != kFormat) file["format"].fail(fmt::format("this program reads format {}", kFormat));
   Cluster cluster;
   cluster.name = file["name"].text();
@@ -204,6 +265,7 @@ Cluster parse(const std::string& text, std::string_view source) {
   cluster.overlap = {{overlap["compute"].at_least(1), overlap["comm"].at_least(1)}, overlap["origin"].text()};
   read_link_scale(file["link_scale"], cluster);
   read_ranks(file["ranks"], cluster);
+  if (file.has("fits")) read_fits(file["fits"], cluster);
   return cluster;
 }
 

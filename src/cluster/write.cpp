@@ -47,6 +47,21 @@ Json rank_json(int rank, const Cited<cost::RankOverride>& own) {
           {"origin", own.origin}};
 }
 
+Json estimate_json(const std::optional<cost::Estimate>& estimate) {
+  return estimate ? Json{{"value", estimate->value}, {"low", estimate->low}, {"high", estimate->high}} : Json(nullptr);
+}
+
+Json fit_json(const cost::Fit& fit) {
+  Json samples = Json::array();
+  for (const auto& [size, us, residual] : fit.samples)
+    samples.push_back({{"size", size}, {"us", us}, {"residual", residual}});
+  return {{"r_squared", fit.r_squared ? Json(*fit.r_squared) : Json(nullptr)},
+          {"fixed_us", estimate_json(fit.fixed_us)},
+          {"gbs", estimate_json(fit.gbs)},
+          {"worst_residual", fit.worst_residual()},
+          {"samples", std::move(samples)}};
+}
+
 }  // namespace
 
 std::string to_json(const Cluster& cluster) {
@@ -78,6 +93,7 @@ std::string to_json(const Cluster& cluster) {
   }
   result["ranks"] = Json::array();
   for (const auto& [rank, own] : cluster.ranks) result["ranks"].push_back(rank_json(rank, own));
+  for (const auto& [name, fit] : cluster.fits) result["fits"][name] = fit_json(fit);
   return result.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 

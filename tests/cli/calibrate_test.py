@@ -47,10 +47,25 @@ class Calibrate(unittest.TestCase):
         self.assertGreater(cluster["links"]["in_node"]["gbs"], 0)
         self.assertIn("pack", cluster["kernels"])
 
+    def test_file_says_how_far_each_figure_is_supported(self):
+        cluster = self.read()
+        figures = {"links.in_node", "links.node_memory"} | {f"kernels.{kernel}" for kernel in cluster["kernels"]}
+        self.assertEqual(set(cluster["fits"]), figures | {f"gemm[{i}]" for i in range(len(cluster["gemm"]))})
+        for name, fit in cluster["fits"].items():
+            self.assertEqual(fit["worst_residual"], max(abs(s["residual"]) for s in fit["samples"]), name)
+            for kernel, line in cluster["kernels"].items():
+                if name == f"kernels.{kernel}" and "points" in line:
+                    self.assertEqual((fit["fixed_us"], fit["gbs"]), (None, None), name)
+                elif name == f"kernels.{kernel}" and fit["gbs"] is not None:
+                    self.assertEqual(fit["gbs"]["value"], line["gbs"], name)
+
     def test_says_what_predictions_take(self):
-        self.assertRegex(self.done.stdout, r"(?m)^ +pack +\S+ +\S+ +-$")
-        self.assertRegex(self.done.stdout, r"(?m)^ +dispatch, all ranks of a node +\S+ +\S+ +-$")
-        self.assertRegex(self.done.stdout, r"(?m)^ +\[\d+ x 64\] x \[64 x 64\] +- +- +[\d.e+]+$")  # gate-up: 2 x ffn 32
+        range_, figure, trust = r"[\d.]+ \w+ to [\d.]+ \w+", r"(-|\S+ \(\S+ to \S+\))", r"(-|<0|[\d.]+) +[\d.]+%"
+        constants = rf" +{range_} +({figure} +{figure}|\d points +[\d.]+) +{trust}$"
+        for what in ("one link in a node", "pack", "dispatch, whole node", "memory, whole node"):
+            self.assertRegex(self.done.stdout, rf"(?m)^ +{what}{constants}")
+        self.assertRegex(self.done.stdout,  # gate-up: 2 x ffn 32
+                         rf"(?m)^ +\[rows x 64\] x \[64 x 64\] +\d+ to \d+ rows +\d points +[\d.]+ GFLOP/s +{trust}$")
         self.assertRegex(self.done.stdout, r"beside communication takes \d+\.\d\d times")
 
     def test_one_rank_alone_has_no_exchange_to_tell_of(self):
@@ -83,6 +98,16 @@ class Calibrate(unittest.TestCase):
                               capture_output=True, text=True, timeout=60, check=False)
         self.assertEqual(done.returncode, 6)
         self.assertIn("links.between_nodes", done.stderr)
+
+    def test_predictions_do_not_read_how_far_figures_are_supported(self):
+        cluster = self.read()
+        del cluster["fits"]
+        said = []
+        for path in (self.cluster, self.write(cluster)):
+            done = subprocess.run([EPBENCH, "predict", "--cluster", path] + SHAPE, capture_output=True, text=True,
+                                  timeout=60, check=True)
+            said.append(done.stdout.replace(path, "FILE"))
+        self.assertEqual(said[0], said[1])
 
     def test_run_predicts_with_it(self):
         cluster = self.read()

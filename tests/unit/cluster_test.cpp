@@ -117,6 +117,60 @@ TEST(ClusterFile, NamesFileFieldAndValueOfWhatIsWrong) {
   test::expect_input_error([] { load("/nowhere.json"); }, {"/nowhere.json"});
 }
 
+/// Of a link, with figures that no short decimal has, and of the first GEMM, which supports none.
+cost::Fits some_fits() {
+  return {{"links.in_node", {0.1 + 0.2, cost::Estimate{1.0 / 3, 0.3, 0.4}, std::nullopt, {{4096, 1.7, -0.1 / 3}}}},
+          {"gemm[0]", {std::nullopt, std::nullopt, cost::Estimate{2, 2, 2}, {{8, 3, 0}, {8, 4, 0.5}}}}};
+}
+
+TEST(ClusterFits, WhatIsWrittenReadsBack) {
+  Cluster cluster = load((kFolder / "h100.json").string());
+  EXPECT_TRUE(cluster.fits.empty());
+  EXPECT_FALSE(json::parse(to_json(cluster)).contains("fits"));
+  cluster.fits = some_fits();
+  const cost::Fits again = parse(to_json(cluster), "again").fits;
+  ASSERT_EQ(again.size(), 2U);
+  const cost::Fit& link = again.at("links.in_node");
+  EXPECT_EQ(link.r_squared, 0.1 + 0.2);
+  EXPECT_EQ(link.fixed_us.value().value, 1.0 / 3);
+  EXPECT_EQ(link.fixed_us->low, 0.3);
+  EXPECT_EQ(link.fixed_us->high, 0.4);
+  EXPECT_FALSE(link.gbs);
+  ASSERT_EQ(link.samples.size(), 1U);
+  EXPECT_EQ(link.samples[0].size, 4096);
+  EXPECT_EQ(link.samples[0].us, 1.7);
+  EXPECT_EQ(link.samples[0].residual, -0.1 / 3);
+  const cost::Fit& gemm = again.at("gemm[0]");
+  EXPECT_FALSE(gemm.r_squared || gemm.fixed_us);
+  EXPECT_EQ(gemm.gbs.value().high, 2);
+  EXPECT_EQ(gemm.samples.size(), 2U);
+}
+
+TEST(ClusterFits, NamesFileFieldAndValueOfWhatIsWrong) {
+  const auto refused = [](const std::function<void(json&)>& spoil, std::initializer_list<std::string> parts) {
+    Cluster cluster = load((kFolder / "h100.json").string());
+    cluster.fits = some_fits();
+    json document = json::parse(to_json(cluster));
+    spoil(document["fits"]);
+    test::expect_input_error([&] { parse(document.dump(), "my.json"); }, parts);
+  };
+  refused([](json& fits) { fits = 7; }, {"my.json", "fits", "7"});
+  for (const char* const name : {"links.in_nodes", "links.fabric", "kernels.pack", "gemm[1]"})
+    refused([&](json& fits) { fits[name] = fits["gemm[0]"]; }, {"my.json", "fits", name});
+  refused([](json& fits) { fits["gemm[0]"].erase("gbs"); }, {"fits.gemm[0]", "gbs"});
+  refused([](json& fits) { fits["gemm[0]"]["r2"] = 1; }, {"fits.gemm[0]", "r2"});
+  refused([](json& fits) { fits["links.in_node"]["r_squared"] = 1.5; }, {"fits.links.in_node.r_squared", "1.5"});
+  refused([](json& fits) { fits["links.in_node"]["r_squared"] = "good"; }, {"r_squared", "good"});
+  refused([](json& fits) { fits["links.in_node"]["fixed_us"]["low"] = 0.35; }, {"fixed_us.low", "0.35"});
+  refused([](json& fits) { fits["links.in_node"]["fixed_us"]["low"] = 0; }, {"fixed_us.low", "0"});
+  refused([](json& fits) { fits["links.in_node"]["fixed_us"]["high"] = 0.31; }, {"fixed_us.high", "0.31"});
+  refused([](json& fits) { fits["gemm[0]"]["worst_residual"] = 0.25; }, {"fits.gemm[0].worst_residual", "0.25"});
+  refused([](json& fits) { fits["gemm[0]"]["samples"] = json::array(); }, {"fits.gemm[0].samples"});
+  refused([](json& fits) { fits["gemm[0]"]["samples"][1]["size"] = 7; }, {"samples[1].size", "7"});
+  refused([](json& fits) { fits["gemm[0]"]["samples"][1]["us"] = 0; }, {"samples[1].us", "0"});
+  refused([](json& fits) { fits["gemm[0]"]["samples"][1]["residual"] = nullptr; }, {"samples[1].residual", "null"});
+}
+
 TEST(ClusterMachine, RefusesAJobWhoseLinksItDoesNotHave) {
   Cluster cluster = load((kFolder / "h100.json").string());
   cluster.between_nodes.reset();
