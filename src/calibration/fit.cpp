@@ -25,11 +25,15 @@ void go_through(cost::Line& line, std::span<const Sample> samples, double apart_
     if (s.bytes > 0 && s.us > 0) points.push_back({s.bytes, std::max(0.0, s.us - apart_us)});
   }
   points = tidy(std::move(points));
+  if (points.size() < 2) return;
   // Beyond the last two it goes on as between them, and more bytes cannot cost nothing: of two that took as long the
   // longer stays.
   while (points.size() > 1 && points.back().us <= points[points.size() - 2].us) points.erase(points.end() - 2);
-  if (points.size() < 2) return;
   line.latency_us = std::min(line.latency_us, points.front().us);
+  if (points.size() == 1) {  // all took as long
+    line.latency_us = points[0].us;
+    points.push_back({2 * points[0].size, 2 * points[0].us});
+  }
   line.points = std::move(points);
 }
 

@@ -234,6 +234,13 @@ TEST(FitCurve, BelievesTheLongestOfWhatTookAsLong) {
   EXPECT_LT(line.time_us(16000), 9);
 }
 
+TEST(FitCurve, IsFlatWhereMoreBytesTookNoLonger) {
+  const cost::Line line = fit_curve(std::vector<Sample>{{1000, 9}, {4000, 6}, {16000, 5}});
+  EXPECT_DOUBLE_EQ(line.time_us(100), 5);
+  EXPECT_DOUBLE_EQ(line.time_us(16000), 5);
+  EXPECT_DOUBLE_EQ(line.time_us(64000), 20);  // but more that were never tried cost more
+}
+
 TEST(Bounded, TakesNoLongerAloneThanAllTogether) {
   const cost::Line probed{1, 1, 2};  // 3 us and 1 us for every 1000 bytes
   // Two ranks that sent each other 1000 and 16000 bytes.
