@@ -9,6 +9,7 @@
 #include "layer/reference.hpp"
 #include "schedule/strategy.hpp"
 #include "tests/mpi/layer_backend.hpp"
+#include "tests/mpi/layer_case.hpp"
 #include "tests/mpi/part_of_run.hpp"
 
 namespace ep::layer {
@@ -44,66 +45,27 @@ class GarblingExchange : public exchange::Exchange {
   int spared_;
 };
 
-struct Case {
-  std::string name;
-  std::string routing;
-  std::int64_t tokens;  // of the whole job
-  int experts;
-  int topk;
-  plan::LayerShape shape;
-};
-
-std::ostream& operator<<(std::ostream& stream, const Case& c) {
-  return stream << c.name;
-}
-
 class LayerTest : public ::testing::TestWithParam<Case> {
  protected:
-  LayerTest()
-      : ranks_(communicator_.size()),
-        placement_(placement::make_placement("block", GetParam().experts, ranks_)),
-        topology_(placement::block_topology(ranks_, ranks_)),
-        routing_(
-            routing::generate(GetParam().routing, {GetParam().tokens, GetParam().topk, GetParam().experts, 7, {}})) {
-    // Every fifth token loses a copy, every seventh all of them.
-    for (std::int64_t token = 0; token < routing_.tokens; ++token) {
-      const auto first = static_cast<std::size_t>(token * routing_.topk);
-      if (token % 5 == 0) routing_.expert_ids[first] = routing::kMasked;
-      for (std::size_t k = 0; token % 7 == 0 && k < static_cast<std::size_t>(routing_.topk); ++k) {
-        routing_.expert_ids[first + k] = routing::kMasked;
-      }
-    }
-  }
-
   Layer make_layer(exchange::Exchange& exchange, int max_chunks, bool gradients = false) {
     return Layer(*device_, exchange,
-                 {routing_, placement_, topology_, GetParam().shape, 3, communicator_.rank(), max_chunks, gradients});
+                 {routing_, routed_.placement, routed_.topology, GetParam().shape, 3, communicator_.rank(), max_chunks,
+                  gradients});
   }
 
-  [[nodiscard]] plan::Plan plan(int chunks) const { return plan::make_plan(routing_, placement_, topology_, chunks); }
+  [[nodiscard]] plan::Plan plan(int chunks) const { return routed_.plan(chunks); }
 
   mpi::Communicator communicator_ = mpi::Communicator::world();
-  int ranks_;
-  placement::Placement placement_;
-  placement::Topology topology_;
-  routing::Routing routing_;
+  int ranks_ = communicator_.size();
+  RoutedCase routed_{GetParam(), ranks_};
+  const routing::Routing& routing_ = routed_.routing;
   LayerBackend backend_ = make_layer_backend(communicator_);
   std::unique_ptr<device::Device>& device_ = backend_.device;
   std::unique_ptr<exchange::Exchange>& exchange_ = backend_.exchange;
 };
 
-using core::DType;
-
-INSTANTIATE_TEST_SUITE_P(
-    Cases, LayerTest,
-    ::testing::Values(Case{"fp32", "uniform", 61, 6, 2, {48, 24, 16, DType::f32, DType::f32}},
-                      Case{"bf16", "lognormal:1.2", 61, 6, 2, {48, 24, 16, DType::bf16, DType::bf16}},
-                      Case{"mixed", "zipf:1", 40, 9, 3, {40, 16, 0, DType::bf16, DType::f32}},
-                      Case{"fp8", "lognormal:1.2", 61, 6, 2, {144, 24, 16, DType::e4m3, DType::bf16}},
-                      Case{"fp8_there_fp32_back", "uniform", 40, 9, 3, {48, 16, 0, DType::e4m3, DType::f32}},
-                      Case{"few_experts", "uniform", 30, 2, 2, {32, 16, 8, DType::f32, DType::f32}},
-                      Case{"few_tokens", "stride", 2, 5, 1, {32, 16, 8, DType::f32, DType::f32}}),
-    [](const auto& parameter) { return parameter.param.name; });
+INSTANTIATE_TEST_SUITE_P(Cases, LayerTest, ::testing::ValuesIn(layer_cases()),
+                         [](const auto& parameter) { return parameter.param.name; });
 
 TEST_P(LayerTest, EveryStrategyMatchesPlanAndReference) {
   Layer layer = make_layer(*exchange_, 5);
