@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -102,6 +103,16 @@ struct Outcome {
 
 class LayerAgainstCpu : public ::testing::TestWithParam<Case> {
  protected:
+  static void SetUpTestSuite() {
+    const auto world = mpi::Communicator::world();
+    on_gpu.emplace(make_layer_backend(world));
+    on_cpu.emplace(LayerBackend{exchange::make_mpi_exchange(world, {}), device::make_cpu_device({.threads = 1})});
+  }
+  static void TearDownTestSuite() {
+    on_gpu.reset();
+    on_cpu.reset();
+  }
+
   /// A forward and a backward pass.
   Outcome step(const LayerBackend& backend, const std::string& name) {
     RecordingExchange exchange(*backend.exchange, *backend.device, communicator_.rank());
@@ -143,8 +154,8 @@ class LayerAgainstCpu : public ::testing::TestWithParam<Case> {
 
   mpi::Communicator communicator_ = mpi::Communicator::world();
   RoutedCase routed_{GetParam(), communicator_.size()};
-  LayerBackend gpu_ = make_layer_backend(communicator_);
-  LayerBackend cpu_{exchange::make_mpi_exchange(communicator_, {}), device::make_cpu_device({.threads = 1})};
+  inline static std::optional<LayerBackend> on_gpu;
+  inline static std::optional<LayerBackend> on_cpu;
 };
 
 /// How far results may be apart, as a part of the largest value of their row or matrix, since single elements may
@@ -203,8 +214,8 @@ TEST_P(LayerAgainstCpu, DiffersByRoundingAlone) {
   const auto hidden = static_cast<std::size_t>(shape.hidden);
   const double most = bound(shape);
   for (const std::string name : {"sequential", "chunked:3"}) {
-    const Outcome gpu = step(gpu_, name);
-    const Outcome cpu = step(cpu_, name);
+    const Outcome gpu = step(*on_gpu, name);
+    const Outcome cpu = step(*on_cpu, name);
     expect_same_rows(gpu, cpu);
     EXPECT_EQ(bytes_sent(gpu), planned_bytes()) << name;
     EXPECT_LE(difference(gpu.output, cpu.output, hidden), most) << name;

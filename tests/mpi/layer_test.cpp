@@ -1,5 +1,6 @@
 // The whole layer on every rank: all strategies, dtypes and awkward shapes against the plan and the reference.
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,7 +11,7 @@
 #include "schedule/strategy.hpp"
 #include "tests/mpi/layer_backend.hpp"
 #include "tests/mpi/layer_case.hpp"
-#include "tests/mpi/part_of_run.hpp"
+#include "tests/mpi/long_tests.hpp"
 
 namespace ep::layer {
 namespace {
@@ -45,8 +46,12 @@ class GarblingExchange : public exchange::Exchange {
   int spared_;
 };
 
+/// All tests share a back end: with several ranks, making one takes longer than most of them.
 class LayerTest : public ::testing::TestWithParam<Case> {
  protected:
+  static void SetUpTestSuite() { backend.emplace(make_layer_backend(mpi::Communicator::world())); }
+  static void TearDownTestSuite() { backend.reset(); }
+
   Layer make_layer(exchange::Exchange& exchange, int max_chunks, bool gradients = false) {
     return Layer(*device_, exchange,
                  {routing_, routed_.placement, routed_.topology, GetParam().shape, 3, communicator_.rank(), max_chunks,
@@ -59,9 +64,9 @@ class LayerTest : public ::testing::TestWithParam<Case> {
   int ranks_ = communicator_.size();
   RoutedCase routed_{GetParam(), ranks_};
   const routing::Routing& routing_ = routed_.routing;
-  LayerBackend backend_ = make_layer_backend(communicator_);
-  std::unique_ptr<device::Device>& device_ = backend_.device;
-  std::unique_ptr<exchange::Exchange>& exchange_ = backend_.exchange;
+  inline static std::optional<LayerBackend> backend;
+  std::unique_ptr<device::Device>& device_ = backend->device;
+  std::unique_ptr<exchange::Exchange>& exchange_ = backend->exchange;
 };
 
 INSTANTIATE_TEST_SUITE_P(Cases, LayerTest, ::testing::ValuesIn(layer_cases()),
@@ -72,7 +77,7 @@ TEST_P(LayerTest, EveryStrategyMatchesPlanAndReference) {
   Executor executor(layer);
   const std::vector<std::string> strategies{"sequential", "overlapped", "chunked:3",
                                             "two-batch",  "chunked:5",  "overlapped"};
-  for (const std::string& name : part_of_run(strategies)) {
+  for (const std::string& name : strategies) {
     const schedule::Strategy strategy = schedule::parse_strategy(name);
     const auto schedule = schedule::build(strategy, plan(strategy.chunks), GetParam().shape);
     layer.set_chunks(strategy.chunks);
@@ -89,10 +94,12 @@ TEST_P(LayerTest, EveryStrategysGradientsMatchTheReference) {
   Layer layer = make_layer(*exchange_, 5, true);
   Executor executor(layer);
   using schedule::Direction;
+  std::vector<Direction> directions{Direction::step};
+  if (takes_long_tests()) directions.push_back(Direction::backward);  // which runs the same forward pass before it
   const std::vector<std::string> strategies{"sequential",         "overlapped", "overlapped+defer-dw", "chunked:3",
                                             "chunked:5+defer-dw", "two-batch",  "two-batch+defer-dw",  "chunked:1"};
-  for (const std::string& name : part_of_run(strategies)) {
-    for (const Direction direction : {Direction::step, Direction::backward}) {
+  for (const std::string& name : strategies) {
+    for (const Direction direction : directions) {
       const schedule::Strategy strategy = schedule::parse_strategy(name);
       const auto schedule = schedule::build(strategy, plan(strategy.chunks), GetParam().shape, direction);
       executor.prepare(schedule);
@@ -148,7 +155,7 @@ TEST_P(LayerTest, SpansFollowTheSchedule) {
     EXPECT_LE(spans[op].start_us, spans[op].end_us);
     if (op > 0) {
       const bool same_clock = (spans[op].lane == schedule::Lane::host) == (spans[op - 1].lane == schedule::Lane::host);
-      const double tolerance_us = same_clock ? 0 : backend_.clock_tolerance_us;
+      const double tolerance_us = same_clock ? 0 : backend->clock_tolerance_us;
       EXPECT_GE(spans[op].start_us, spans[op - 1].end_us - tolerance_us) << schedule.ops[op].name;
     }
   }
