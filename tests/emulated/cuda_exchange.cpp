@@ -9,7 +9,7 @@
 #include "tests/conformance/exchange_suite.hpp"
 #include "tests/emulated/error_under_way.hpp"
 #include "tests/emulated/one_gpu_a_rank.hpp"
-#include "tests/mpi/part_of_run.hpp"
+#include "tests/mpi/long_tests.hpp"
 
 namespace ep::exchange {
 namespace {

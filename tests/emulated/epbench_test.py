@@ -108,6 +108,11 @@ class Faults(unittest.TestCase):
         # With no call under way, and so noticed by whoever waits for the rows.
         self.assert_ends(3, f"{first}{remote}", 4, 3, EP_EMU_FAIL_NCCL_ASYNC=1, EP_EMU_IN_PROGRESS=0)
 
+    def test_a_send_or_a_receive_that_fails(self):
+        for count in (1, 2, 41):  # of the exchange that connects all ranks, and of a later one
+            with self.subTest(count=count):
+                self.assert_ends(3, r"NCCL: .*: unhandled system error", 3, 1, EP_EMU_FAIL_NCCL_TRANSFER=count)
+
     def test_a_rank_that_never_arrives(self):
         done = run(["--device", "cuda", "--timeout", "10"], 3, EP_EMU_FAULT_RANK=1, EP_EMU_ABSENT=30)
         self.assertEqual(done.returncode, 4, done.stderr)

@@ -11,7 +11,6 @@
 #include "layer/reference.hpp"
 #include "schedule/strategy.hpp"
 #include "tests/emulated/one_gpu_a_rank.hpp"
-#include "tests/mpi/part_of_run.hpp"
 
 namespace ep::layer {
 namespace {
@@ -78,7 +77,7 @@ class LayerGraphTest : public ::testing::Test {
 
 /// The first run is wrong on purpose, so that nothing but replays can leave what is right.
 void LayerGraphTest::run_as_graphs(schedule::Direction direction, const std::vector<std::string>& names) {
-  const std::vector<schedule::Schedule> all = schedules(direction, part_of_run(names));
+  const std::vector<schedule::Schedule> all = schedules(direction, names);
   const bool gradients = direction != schedule::Direction::forward;
   Executor executor(layer_, true);
   exchange_.garble = true;

@@ -7,7 +7,7 @@
 #include "cuda/gpu.hpp"
 #include "mpi/communicator.hpp"
 #include "nccl/communicator.hpp"
-#include "tests/mpi/part_of_run.hpp"
+#include "tests/mpi/long_tests.hpp"
 
 namespace ep::nccl {
 namespace {

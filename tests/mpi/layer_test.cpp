@@ -1,5 +1,6 @@
 // The whole layer on every rank: all strategies, dtypes and awkward shapes against the plan and the reference.
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -9,7 +10,8 @@
 #include "layer/reference.hpp"
 #include "schedule/strategy.hpp"
 #include "tests/mpi/layer_backend.hpp"
-#include "tests/mpi/part_of_run.hpp"
+#include "tests/mpi/layer_case.hpp"
+#include "tests/mpi/long_tests.hpp"
 
 namespace ep::layer {
 namespace {
@@ -44,73 +46,38 @@ class GarblingExchange : public exchange::Exchange {
   int spared_;
 };
 
-struct Case {
-  std::string name;
-  std::string routing;
-  std::int64_t tokens;  // of the whole job
-  int experts;
-  int topk;
-  plan::LayerShape shape;
-};
-
-std::ostream& operator<<(std::ostream& stream, const Case& c) {
-  return stream << c.name;
-}
-
+/// All tests share a back end: with several ranks, making one takes longer than most of them.
 class LayerTest : public ::testing::TestWithParam<Case> {
  protected:
-  LayerTest()
-      : ranks_(communicator_.size()),
-        placement_(placement::make_placement("block", GetParam().experts, ranks_)),
-        topology_(placement::block_topology(ranks_, ranks_)),
-        routing_(
-            routing::generate(GetParam().routing, {GetParam().tokens, GetParam().topk, GetParam().experts, 7, {}})) {
-    // Every fifth token loses a copy, every seventh all of them.
-    for (std::int64_t token = 0; token < routing_.tokens; ++token) {
-      const auto first = static_cast<std::size_t>(token * routing_.topk);
-      if (token % 5 == 0) routing_.expert_ids[first] = routing::kMasked;
-      for (std::size_t k = 0; token % 7 == 0 && k < static_cast<std::size_t>(routing_.topk); ++k) {
-        routing_.expert_ids[first + k] = routing::kMasked;
-      }
-    }
-  }
+  static void SetUpTestSuite() { backend.emplace(make_layer_backend(mpi::Communicator::world())); }
+  static void TearDownTestSuite() { backend.reset(); }
 
   Layer make_layer(exchange::Exchange& exchange, int max_chunks, bool gradients = false) {
     return Layer(*device_, exchange,
-                 {routing_, placement_, topology_, GetParam().shape, 3, communicator_.rank(), max_chunks, gradients});
+                 {routing_, routed_.placement, routed_.topology, GetParam().shape, 3, communicator_.rank(), max_chunks,
+                  gradients});
   }
 
-  [[nodiscard]] plan::Plan plan(int chunks) const { return plan::make_plan(routing_, placement_, topology_, chunks); }
+  [[nodiscard]] plan::Plan plan(int chunks) const { return routed_.plan(chunks); }
 
   mpi::Communicator communicator_ = mpi::Communicator::world();
-  int ranks_;
-  placement::Placement placement_;
-  placement::Topology topology_;
-  routing::Routing routing_;
-  LayerBackend backend_ = make_layer_backend(communicator_);
-  std::unique_ptr<device::Device>& device_ = backend_.device;
-  std::unique_ptr<exchange::Exchange>& exchange_ = backend_.exchange;
+  int ranks_ = communicator_.size();
+  RoutedCase routed_{GetParam(), ranks_};
+  const routing::Routing& routing_ = routed_.routing;
+  inline static std::optional<LayerBackend> backend;
+  std::unique_ptr<device::Device>& device_ = backend->device;
+  std::unique_ptr<exchange::Exchange>& exchange_ = backend->exchange;
 };
 
-using core::DType;
-
-INSTANTIATE_TEST_SUITE_P(
-    Cases, LayerTest,
-    ::testing::Values(Case{"fp32", "uniform", 61, 6, 2, {48, 24, 16, DType::f32, DType::f32}},
-                      Case{"bf16", "lognormal:1.2", 61, 6, 2, {48, 24, 16, DType::bf16, DType::bf16}},
-                      Case{"mixed", "zipf:1", 40, 9, 3, {40, 16, 0, DType::bf16, DType::f32}},
-                      Case{"fp8", "lognormal:1.2", 61, 6, 2, {144, 24, 16, DType::e4m3, DType::bf16}},
-                      Case{"fp8_there_fp32_back", "uniform", 40, 9, 3, {48, 16, 0, DType::e4m3, DType::f32}},
-                      Case{"few_experts", "uniform", 30, 2, 2, {32, 16, 8, DType::f32, DType::f32}},
-                      Case{"few_tokens", "stride", 2, 5, 1, {32, 16, 8, DType::f32, DType::f32}}),
-    [](const auto& parameter) { return parameter.param.name; });
+INSTANTIATE_TEST_SUITE_P(Cases, LayerTest, ::testing::ValuesIn(layer_cases()),
+                         [](const auto& parameter) { return parameter.param.name; });
 
 TEST_P(LayerTest, EveryStrategyMatchesPlanAndReference) {
   Layer layer = make_layer(*exchange_, 5);
   Executor executor(layer);
   const std::vector<std::string> strategies{"sequential", "overlapped", "chunked:3",
                                             "two-batch",  "chunked:5",  "overlapped"};
-  for (const std::string& name : part_of_run(strategies)) {
+  for (const std::string& name : strategies) {
     const schedule::Strategy strategy = schedule::parse_strategy(name);
     const auto schedule = schedule::build(strategy, plan(strategy.chunks), GetParam().shape);
     layer.set_chunks(strategy.chunks);
@@ -127,10 +94,12 @@ TEST_P(LayerTest, EveryStrategysGradientsMatchTheReference) {
   Layer layer = make_layer(*exchange_, 5, true);
   Executor executor(layer);
   using schedule::Direction;
+  std::vector<Direction> directions{Direction::step};
+  if (takes_long_tests()) directions.push_back(Direction::backward);  // which runs the same forward pass before it
   const std::vector<std::string> strategies{"sequential",         "overlapped", "overlapped+defer-dw", "chunked:3",
                                             "chunked:5+defer-dw", "two-batch",  "two-batch+defer-dw",  "chunked:1"};
-  for (const std::string& name : part_of_run(strategies)) {
-    for (const Direction direction : {Direction::step, Direction::backward}) {
+  for (const std::string& name : strategies) {
+    for (const Direction direction : directions) {
       const schedule::Strategy strategy = schedule::parse_strategy(name);
       const auto schedule = schedule::build(strategy, plan(strategy.chunks), GetParam().shape, direction);
       executor.prepare(schedule);
@@ -186,7 +155,7 @@ TEST_P(LayerTest, SpansFollowTheSchedule) {
     EXPECT_LE(spans[op].start_us, spans[op].end_us);
     if (op > 0) {
       const bool same_clock = (spans[op].lane == schedule::Lane::host) == (spans[op - 1].lane == schedule::Lane::host);
-      const double tolerance_us = same_clock ? 0 : backend_.clock_tolerance_us;
+      const double tolerance_us = same_clock ? 0 : backend->clock_tolerance_us;
       EXPECT_GE(spans[op].start_us, spans[op - 1].end_us - tolerance_us) << schedule.ops[op].name;
     }
   }

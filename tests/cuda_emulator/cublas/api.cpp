@@ -91,7 +91,13 @@ cublasStatus_t enqueue(cublasHandle_t handle, const char* name, Batch batch, cub
 
 constexpr auto kNothingToPrepare = [](Batch&) {};
 
+std::uint64_t grouped_calls = 0;
+
 }  // namespace
+
+std::uint64_t ep::emulator::grouped_gemm_calls() {
+  return grouped_calls;
+}
 
 extern "C" {
 
@@ -235,6 +241,10 @@ cublasStatus_t cublasGemmGroupedBatchedEx(cublasHandle_t handle, const cublasOpe
                                           const int ldc[], int groups, const int group_sizes[],
                                           cublasComputeType_t compute) {
   const Guard guard;
+  ++grouped_calls;
+  const std::string& refused = config().refuse_grouped_gemm;
+  if ((refused == "fp32" && a_type == CUDA_R_32F) || (refused == "bf16" && a_type == CUDA_R_16BF))
+    return CUBLAS_STATUS_NOT_SUPPORTED;
   Batch batch;  // shapes and scalars are host arrays, read now; the pointer arrays are in device memory
   for (int i = 0; i < groups; ++i) {
     const Gemm gemm{m[i],

@@ -1,5 +1,6 @@
 #pragma once
 #include <cstddef>
+#include <cstdint>
 #include <library_types.h>
 
 namespace ep::emulator {
@@ -30,5 +31,8 @@ struct Gemm {
 
 bool type_is_supported(cudaDataType_t type);
 std::size_t element_bytes(cudaDataType_t type);
+
+/// How often cuBLAS was asked for grouped GEMMs, refusals included.
+std::uint64_t grouped_gemm_calls();
 
 }  // namespace ep::emulator

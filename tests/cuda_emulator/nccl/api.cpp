@@ -3,6 +3,7 @@
 #include <atomic>
 #include <chrono>
 #include <thread>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -26,6 +27,7 @@ struct Group {
 
 thread_local int group_depth = 0;
 thread_local std::vector<Group>* groups = nullptr;
+thread_local ncclResult_t group_error = ncclSuccess;  // of a call within it, which its end returns
 
 std::string describe(const Group& group) {
   constexpr std::size_t kShown = 160;
@@ -60,6 +62,11 @@ ncclResult_t add(ncclComm_t comm, cudaStream_t stream, Transfer transfer, const 
   {
     const Guard guard;
     require_ready(comm, caller);
+    static std::uint64_t calls = 0;
+    if (fault_due(config().faults.nccl_transfer, calls)) {
+      if (group_depth > 0) group_error = ncclSystemError;
+      return ncclSystemError;
+    }
     if (transfer.peer < 0 || static_cast<std::size_t>(transfer.peer) >= comm->world_ranks.size()) {
       return ncclInvalidArgument;
     }
@@ -99,11 +106,12 @@ ncclResult_t ncclGroupStart() {
 
 ncclResult_t ncclGroupEnd() {
   if (group_depth == 0) return ncclInvalidUsage;
-  if (--group_depth > 0 || groups->empty()) return ncclSuccess;
+  if (--group_depth > 0 || (groups->empty() && group_error == ncclSuccess)) return ncclSuccess;
   stay_away_if_absent();
   const Guard guard;
   const std::vector<Group> issued = std::move(*groups);
   groups->clear();
+  if (const ncclResult_t failed = std::exchange(group_error, ncclSuccess); failed != ncclSuccess) return failed;
   if (nccl_fault_due()) return ncclSystemError;
   ncclResult_t result = ncclSuccess;
   for (const Group& group : issued) {

@@ -45,6 +45,7 @@ Faults read_faults() {
   faults.launch = count("EP_EMU_FAIL_LAUNCH");
   faults.kernel = count("EP_EMU_FAIL_KERNEL");
   faults.nccl = count("EP_EMU_FAIL_NCCL");
+  faults.nccl_transfer = count("EP_EMU_FAIL_NCCL_TRANSFER");
   faults.nccl_async = count("EP_EMU_FAIL_NCCL_ASYNC");
   faults.cublas = count("EP_EMU_FAIL_CUBLAS");
   faults.absent = count("EP_EMU_ABSENT");
@@ -72,6 +73,8 @@ Config read_environment() {
   read.stream_wait_values = number("EP_EMU_STREAM_WAIT_VALUES", 1) != 0;
   read.expect_eager = number("EP_EMU_EXPECT_EAGER", 0) != 0;
   read.refuse_registration = number("EP_EMU_REFUSE_REGISTRATION", 0) != 0;
+  read.refuse_grouped_gemm =
+      choice<const char*>("EP_EMU_REFUSE_GROUPED_GEMM", {{"", ""}, {"fp32", "fp32"}, {"bf16", "bf16"}}, "");
   read.preempt_every = static_cast<std::uint32_t>(number("EP_EMU_PREEMPT", 0));
   read.in_progress_percent = static_cast<std::uint32_t>(number("EP_EMU_IN_PROGRESS", 50));
   read.nccl_version = static_cast<int>(number("EP_EMU_NCCL_VERSION", 0));

@@ -15,10 +15,11 @@ enum class StreamOrder : std::uint8_t { random, eager, lazy };
 /// Which call fails, counted from 1; 0: none.
 struct Faults {
   std::uint64_t allocation = 0;
-  std::uint64_t launch = 0;      // the launch returns an error
-  std::uint64_t kernel = 0;      // the kernel fails while it runs: every later call reports it
-  std::uint64_t nccl = 0;        // the NCCL call returns an error
-  std::uint64_t nccl_async = 0;  // the NCCL operation never ends and the communicator reports an error
+  std::uint64_t launch = 0;         // the launch returns an error
+  std::uint64_t kernel = 0;         // the kernel fails while it runs: every later call reports it
+  std::uint64_t nccl = 0;           // the NCCL call returns an error
+  std::uint64_t nccl_transfer = 0;  // the ncclSend or ncclRecv returns an error, and so does the end of its group
+  std::uint64_t nccl_async = 0;     // the NCCL operation never ends and the communicator reports an error
   std::uint64_t cublas = 0;
   std::uint64_t absent = 0;  // the rank stays for ever in front of this NCCL group
   int rank = -1;             // only this rank of MPI_COMM_WORLD; -1: every rank
@@ -34,6 +35,7 @@ struct Config {
   bool require_cublas_workspace = true;
   bool cuda_aware_mpi = false;
   bool refuse_registration = false;
+  std::string refuse_grouped_gemm;  // "fp32" or "bf16": cuBLAS has no grouped GEMMs of such matrices
   bool stream_wait_values = true;
   bool expect_eager = false;        // CUDA must be told to load kernels at once before it starts
   std::uint32_t preempt_every = 0;  // checked build: every n-th access lets another thread run; 0: never

@@ -157,14 +157,15 @@ void Engine::offer_progress() {
 
 void Engine::offer_polling() {
   constexpr std::uint32_t kPatience = 3;
+  constexpr std::uint32_t kMostSteps = 8;  // a step at a time, tests would spend half their time on waking each other
   if (polls_without_progress_++ >= kPatience || config().streams != StreamOrder::lazy) {
     polls_without_progress_ = 0;
-    grant(1);
+    grant(1 + host_random_.below(kMostSteps));
   }
 }
 
 void Engine::grant(std::uint64_t steps) {
-  if (steps == 0 || is_engine_thread || blocked_hosts_ > 0) return;
+  if (steps == 0 || is_engine_thread || blocked_hosts_ > 0 || !has_work()) return;
   granted_steps_ = std::max(granted_steps_, steps);
   engine_wakes_.notify_one();
   hosts_wake_.wait(*thread_lock, [this] { return granted_steps_ == 0; });
