@@ -62,7 +62,7 @@ double tolerance(core::DType payload) {
   switch (payload) {
     case core::DType::f32:
       return 1e-4;
-    case core::DType::bf16:  // keeps 8 bits: every copy and the output are rounded by at most 2^-9 of their size
+    case core::DType::bf16:  // keeps 8 bits: every copy and the output are rounded by at most 2^-8 of their size
       return 0x1p-6;
     case core::DType::e4m3:  // dequantised values are no bf16, as tokens are: the experts' inputs are rounded once more
       return 0x1p-5;
