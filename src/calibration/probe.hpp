@@ -23,8 +23,10 @@ class ExchangeProbe {
   /// @param bytes [ranks, ranks] from row to column; the diagonal is ignored. @pre collective
   double time_us(const core::Matrix<std::int64_t>& bytes, int repeats);
 
-  /// [ranks] The shortest of `repeats` to every rank's own end, from the same start for its own messages; 0 where it
-  /// receives none. The shortest, since a link that cannot do it never does, and others' load passes. @pre collective
+  /// [ranks] What `repeats` took to every rank's own end, from the same start for its own messages; 0 where it receives
+  /// none. The shortest, since a link that cannot do it never does, and others' load passes; but an eighth of them may be
+  /// shorter still, as where a receiver's thread was kept from its core and rows came in before its start.
+  /// @pre collective
   std::vector<double> rank_times_us(const core::Matrix<std::int64_t>& bytes, int repeats);
 
  private:
