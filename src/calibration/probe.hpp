@@ -24,8 +24,8 @@ class ExchangeProbe {
   double time_us(const core::Matrix<std::int64_t>& bytes, int repeats);
 
   /// [ranks] What `repeats` took to every rank's own end, from the same start for its own messages; 0 where it receives
-  /// none. The shortest, since a link that cannot do it never does, and others' load passes; but an eighth of them may be
-  /// shorter still, as where a receiver's thread was kept from its core and rows came in before its start.
+  /// none. The shortest, since a link that cannot do it never does, and others' load passes; but an eighth of them may
+  /// be shorter still, as where a receiver's thread was kept from its core and rows came in before its start.
   /// @pre collective
   std::vector<double> rank_times_us(const core::Matrix<std::int64_t>& bytes, int repeats);
 
