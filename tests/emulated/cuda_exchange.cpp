@@ -9,7 +9,6 @@
 #include "tests/conformance/exchange_suite.hpp"
 #include "tests/emulated/error_under_way.hpp"
 #include "tests/emulated/one_gpu_a_rank.hpp"
-#include "tests/mpi/long_tests.hpp"
 
 namespace ep::exchange {
 namespace {
@@ -58,7 +57,6 @@ TEST(NcclExchange, IsNotMadeBeforeItIsConnected) {
 TEST(Absentees, AreThoseWhoHaveNotReportedTheExchange) {
   const mpi::Communicator world = mpi::Communicator::world();
   if (world.size() < 3) GTEST_SKIP() << "takes two ranks that wait and one that does not come";
-  if (!takes_long_tests()) GTEST_SKIP() << "waits a second: other seeds do";
   const Absentees absentees(world);
   if (world.rank() == 1) return;
   constexpr int kBehind = 3;

@@ -11,7 +11,6 @@
 #include "schedule/strategy.hpp"
 #include "tests/mpi/layer_backend.hpp"
 #include "tests/mpi/layer_case.hpp"
-#include "tests/mpi/long_tests.hpp"
 
 namespace ep::layer {
 namespace {
@@ -94,12 +93,10 @@ TEST_P(LayerTest, EveryStrategysGradientsMatchTheReference) {
   Layer layer = make_layer(*exchange_, 5, true);
   Executor executor(layer);
   using schedule::Direction;
-  std::vector<Direction> directions{Direction::step};
-  if (takes_long_tests()) directions.push_back(Direction::backward);  // which runs the same forward pass before it
   const std::vector<std::string> strategies{"sequential",         "overlapped", "overlapped+defer-dw", "chunked:3",
                                             "chunked:5+defer-dw", "two-batch",  "two-batch+defer-dw",  "chunked:1"};
   for (const std::string& name : strategies) {
-    for (const Direction direction : directions) {
+    for (const Direction direction : {Direction::step, Direction::backward}) {
       const schedule::Strategy strategy = schedule::parse_strategy(name);
       const auto schedule = schedule::build(strategy, plan(strategy.chunks), GetParam().shape, direction);
       executor.prepare(schedule);
