@@ -1,4 +1,5 @@
 #pragma once
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -7,12 +8,7 @@
 
 namespace ep::bench {
 
-/// Whether a launcher of MPI jobs started this process; true for rank 0's process, and where there is no launcher.
-/// Both from the environment, for what must be known before MPI_Init.
-bool launched_by_mpi();
-bool first_process();
-
-/// Which start of the job this process is, when a parent of its own runs it several times.
+/// Which start of the job this process is, when --launches started it.
 struct LaunchChild {
   int index = 0;            // from 0
   std::string report_path;  // where rank 0 leaves its report for the parent
@@ -22,14 +18,15 @@ std::optional<LaunchChild> launch_child();
 /// What `--strategy auto` chose in the first launch, for rank 0 of a later one; null elsewhere.
 std::optional<measure::Choice> first_launch_choice();
 
-/// Runs this program `options.launches` times, one after another, each a whole MPI job of its own: launches differ by
-/// more than the iterations of one (memory layout, placement of threads). To be called before MPI_Init, by every rank's
-/// process. Returns the merged report on rank 0 and nothing elsewhere; a launch that fails ends it with that exit code.
-/// Throws Error (unsupported) when the job spans several hosts.
+/// Starts the whole job `options.launches` times, one after another, by the command that started this one
+/// (job_command): launches differ by more than the iterations of one (memory layout, placement of threads). To be
+/// called by rank 0's process, before MPI_Init; the others have nothing to do. `keep` gets the merged report after each
+/// launch, so that nothing is lost by what comes after. A launch that fails is the last; its exit code is then
+/// returned, with what was merged before. Throws Error (unsupported) where the job's command is not known.
 struct LaunchOutcome {
   int exit_code = 0;
   std::optional<measure::Report> merged;
 };
-LaunchOutcome run_launches(const RunOptions& options, char** argv);
+LaunchOutcome run_launches(const RunOptions& options, const std::function<void(const measure::Report&)>& keep);
 
 }  // namespace ep::bench

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "bench/commands.hpp"
+#include "bench/job_command.hpp"
 #include "bench/launches.hpp"
 #include "bench/measure_job.hpp"
 #include "bench/provenance.hpp"
@@ -79,7 +80,11 @@ core::ExitCode run_job(const RunOptions& options, const Invocation& invocation, 
   try {
     measure_job(
         {options, job, communicator, backend, hosts}, watchdog,
-        [&](const measure::Report& kept) { write_files(options, kept); }, report);
+        [&](const measure::Report& kept) {
+          // From the second launch on the files hold those that are done.
+          if (!child || child->index == 0) write_files(options, kept);
+        },
+        report);
   } catch (const mpi::SharedError&) {
     throw;
   } catch (...) {
@@ -99,17 +104,29 @@ core::ExitCode run_job(const RunOptions& options, const Invocation& invocation, 
   return all_trusted(report) && !slow ? core::ExitCode::ok : core::ExitCode::wrong_data;
 }
 
-core::ExitCode run(const RunOptions& options, Invocation& invocation) {
-  if (options.launches > 1 && !launch_child()) {
-    resolve(options);
-    if (first_process()) {
-      for (const std::string& path : output_paths(options)) report::require_writable(path);
-    }
-    const LaunchOutcome outcome = run_launches(options, invocation.argv);
-    if (outcome.merged) write_outputs(options, *outcome.merged);
-    const bool slow = outcome.merged && too_slow(options, *outcome.merged, true);
-    return slow ? core::ExitCode::wrong_data : static_cast<core::ExitCode>(outcome.exit_code);
+/// The job several times, by rank 0's process of the job that waits for it.
+core::ExitCode run_several(const RunOptions& options, Invocation& invocation) {
+  if (several_programs()) {
+    return report_usage_error(invocation, {core::ExitCode::unsupported,
+                                           "--launches: not for an mpirun of several programs (':'), which may differ "
+                                           "in it; 'scripts/launches N -- mpirun ...' starts N jobs"});
   }
+  if (!first_process()) return core::ExitCode::ok;  // nothing to do, and nobody to meet
+  resolve(options);
+  for (const std::string& path : output_paths(options)) report::require_writable(path);
+  RunOptions files = options;  // standard output waits for the last launch
+  for (std::string* path : {&files.json, &files.csv, &files.trace}) {
+    if (*path == "-") path->clear();
+  }
+  const LaunchOutcome outcome = run_launches(options, [&](const measure::Report& kept) { write_files(files, kept); });
+  if (!outcome.merged) return static_cast<core::ExitCode>(outcome.exit_code);
+  write_outputs(options, *outcome.merged);
+  const bool slow = too_slow(options, *outcome.merged, true);
+  return slow && outcome.exit_code == 0 ? core::ExitCode::wrong_data : static_cast<core::ExitCode>(outcome.exit_code);
+}
+
+core::ExitCode run(const RunOptions& options, Invocation& invocation) {
+  if (options.launches > 1 && !launch_child()) return run_several(options, invocation);
   return under_mpi(invocation,
                    [&](const mpi::Communicator& communicator) { return run_job(options, invocation, communicator); });
 }

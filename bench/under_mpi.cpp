@@ -9,7 +9,7 @@
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
-#include "bench/launches.hpp"
+#include "bench/job_command.hpp"
 #include "core/step.hpp"
 #include "mpi/agreement.hpp"
 #include "mpi/topology.hpp"

@@ -113,32 +113,6 @@ class Results(Folder):
                   for ranks in (1, 2, 3)}
         self.assertEqual(len(hashes), 1)
 
-    def test_launches_are_merged(self):
-        report = self.report(SMALL + ["--launches", "2"])
-        for row in report["rows"]:
-            self.assertEqual(row["launches"], 2)
-            self.assertEqual(len(row["launch_medians_us"]), 2)
-            self.assertAlmostEqual(row["median_us"], sum(row["launch_medians_us"]) / 2, places=2)
-            self.assertTrue(row["check"]["passed"])
-
-    def test_a_job_started_several_times(self):
-        script = os.path.join(os.path.dirname(SCHEMA), "..", "scripts", "launches")
-        command = MPIRUN + ["-n", "2", EPBENCH, "run"] + SMALL
-        merged = self.path("merged.json")
-        done = subprocess.run([script, "2", "--keep", self.folder, "--json", merged, "--", *command], capture_output=True,
-                              text=True, timeout=120, check=False)
-        self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertIn("launches    2, medians", done.stdout)
-        medians = []
-        for path in (merged, self.path("launch-1.json"), self.path("launch-2.json")):
-            with open(path, encoding="utf-8") as file:
-                medians.append([row["median_us"] for row in json.load(file)["rows"]])
-        for both, one, other in zip(*medians, strict=True):
-            self.assertAlmostEqual(both, (one + other) / 2, places=2)
-        for arguments in ([], ["0", "--"] + command, ["2", "--keep"], ["2", "--", "true"]):
-            done = subprocess.run([script, *arguments], capture_output=True, text=True, timeout=60, check=False)
-            self.assertEqual(done.returncode, 6, done.stderr)
-
     def test_auto_measures_what_the_model_chooses(self):
         report = self.report(SMALL + ["--strategy", "sequential,auto", "--launches", "2"])
         choice = report["choice"]

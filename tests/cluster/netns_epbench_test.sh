@@ -40,6 +40,9 @@ holds "$folder/report.json" "[r['host'][-3:] for r in it['rows'][0]['per_rank']]
 holds "$folder/report.json" \
   "0 < it['rows'][0]['bytes']['dispatch']['wire_node'] < it['rows'][0]['bytes']['dispatch']['wire_rank']"
 
+across run "${layer[@]}" --strategy sequential -n 3 --time-limit 2 --launches 2 --json "$folder/launches.json"
+holds "$folder/launches.json" "len(it['rows'][0]['launch_medians_us']) == 2 and it['rows'][0]['ranks'] == 4"
+
 across calibrate "${layer[@]}" -o "$folder/cluster.json"
 holds "$folder/cluster.json" "(it['nodes'], it['ranks_per_node']) == (2, 2)"
 # 1 Gbit/s is 0.12 GB/s of payload, and memory takes ten times that on any machine.
