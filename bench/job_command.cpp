@@ -5,9 +5,10 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
+#include <cstring>
+#include <fcntl.h>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -20,8 +21,68 @@ namespace ep::bench {
 
 namespace {
 
+// What tells a process its rank, by who is to be believed: a shell started by srun may start mpirun.
 constexpr std::array kRankVariables = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"};
-constexpr std::array kMpiruns = {"mpirun", "mpiexec", "orterun", "prterun"};
+constexpr std::array kMpiruns = {"mpirun", "mpiexec", "orterun", "prterun", "prte"};
+// mpirun goes into its ranks' folder itself, so that where it was started is not known; and it truncates its ranks'
+// files.
+constexpr std::array kOnceOnly = {"wdir", "wd", "set-cwd-to-session-dir", "output-filename"};
+
+volatile std::sig_atomic_t asked_to_end_by = 0;
+volatile pid_t running = 0;
+
+void pass_on(int signal) {
+  if (signal != SIGCONT) asked_to_end_by = signal;
+  if (running > 0) kill(running, signal);
+}
+
+/// Passes signals on as long as it lives; those that were ignored stay so.
+class PassingOn {
+ public:
+  explicit PassingOn(pid_t process) {
+    running = process;
+    for (std::size_t i = 0; i < kSignals.size(); ++i) {
+      struct sigaction action {};
+      action.sa_handler = pass_on;  // and no SA_RESTART: waitpid is to return
+      sigaction(kSignals[i], nullptr, &before_[i]);
+      if (before_[i].sa_handler != SIG_IGN) sigaction(kSignals[i], &action, nullptr);
+    }
+  }
+  ~PassingOn() {
+    for (std::size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &before_[i], nullptr);
+    running = 0;
+  }
+  PassingOn(const PassingOn&) = delete;
+  PassingOn& operator=(const PassingOn&) = delete;
+
+ private:
+  // mpirun sends SIGCONT, which ranks take as the time to save, a second before SIGTERM.
+  static constexpr std::array kSignals = {SIGCONT, SIGTERM, SIGINT, SIGHUP};
+  std::array<struct sigaction, kSignals.size()> before_{};
+};
+
+/// What a forked child does: the command, or else the reason into `failure`.
+[[noreturn]] void become(const Command& command, const std::vector<char*>& arguments,
+                         const std::vector<char*>& environment, pid_t parent, int failure) {
+  prctl(PR_SET_PDEATHSIG, SIGTERM);  // no orphan may go on measuring
+  if (getppid() != parent) _exit(1);
+  if (command.own_group) setpgid(0, 0);
+  if (command.cores) sched_setaffinity(0, sizeof *command.cores, &*command.cores);
+  const int nothing = open("/dev/null", O_RDONLY);  // else the first of several would read it all
+  if (nothing >= 0) dup2(nothing, STDIN_FILENO);
+  if (chdir(command.folder.c_str()) == 0) execve(command.program.c_str(), arguments.data(), environment.data());
+  const int error = errno;
+  [[maybe_unused]] const ssize_t told = write(failure, &error, sizeof error);
+  _exit(static_cast<int>(core::ExitCode::internal));
+}
+
+core::Error unsupported(const std::string& why) {
+  return {
+      core::ExitCode::unsupported,
+      fmt::format("--launches: cannot start the job again: {}; 'scripts/launches N -- mpirun ...' starts N jobs and "
+                  "merges their reports",
+                  why)};
+}
 
 /// The strings, each ended by a zero byte, of a file in /proc.
 std::vector<std::string> strings_of(const std::string& path) {
@@ -31,19 +92,40 @@ std::vector<std::string> strings_of(const std::string& path) {
   return strings;
 }
 
-/// A running process; none where it may not be looked at.
-std::optional<Command> command_of(pid_t process) {
+/// A running process; without a program where it may not be looked at.
+Command command_of(pid_t process) {
   const std::string proc = fmt::format("/proc/{}/", process);
   std::error_code failed;
   Command command;
   command.program = std::filesystem::read_symlink(proc + "exe", failed);
-  if (!failed) command.folder = std::filesystem::read_symlink(proc + "cwd", failed);
+  command.folder = std::filesystem::read_symlink(proc + "cwd", failed);
   command.arguments = strings_of(proc + "cmdline");
   command.environment = strings_of(proc + "environ");
-  if (failed || command.arguments.empty() || sched_getaffinity(process, sizeof command.cores, &command.cores) != 0) {
-    return std::nullopt;
-  }
+  cpu_set_t cores;
+  if (sched_getaffinity(process, sizeof cores, &cores) == 0) command.cores = cores;
   return command;
+}
+
+void require_repeatable(const Command& mpirun, pid_t process) {
+  const std::string name = std::filesystem::path(mpirun.program).filename();
+  if (!launched_by_mpirun() || std::find(kMpiruns.begin(), kMpiruns.end(), name) == kMpiruns.end()) {
+    throw unsupported(
+        fmt::format("wanted Open MPI's mpirun on rank 0's host and no program between it and epbench, which {} "
+                    "started",
+                    name.empty() ? "another" : "'" + name + "'"));
+  }
+  std::error_code failed;
+  if (!std::filesystem::equivalent(mpirun.program, fmt::format("/proc/{}/exe", process), failed)) {
+    throw unsupported(
+        fmt::format("the mpirun that did is not the {} to be found from here (a container?)", mpirun.program));
+  }
+  for (const std::string& argument : mpirun.arguments) {
+    const std::size_t dashes = argument.find_first_not_of('-');
+    if (dashes != 1 && dashes != 2) continue;
+    if (std::find(kOnceOnly.begin(), kOnceOnly.end(), argument.substr(dashes)) != kOnceOnly.end()) {
+      throw unsupported(fmt::format("mpirun cannot be given {} twice", argument));
+    }
+  }
 }
 
 /// Pointers into the strings, as exec wants them.
@@ -67,8 +149,14 @@ bool launched_by_mpi() {
 }
 
 bool first_process() {
-  return std::all_of(kRankVariables.begin(), kRankVariables.end(),
-                     [](const char* name) { return variable(name).empty() || variable(name) == "0"; });
+  for (const char* name : kRankVariables) {
+    if (!variable(name).empty()) return variable(name) == "0";
+  }
+  return true;
+}
+
+bool launched_by_mpirun() {
+  return !variable(kRankVariables.front()).empty();
 }
 
 bool several_programs() {
@@ -76,39 +164,49 @@ bool several_programs() {
   return !programs.empty() && programs != "1";
 }
 
-std::optional<Command> job_command() {
-  const bool alone = !launched_by_mpi();
-  std::optional<Command> command = command_of(alone ? getpid() : getppid());
-  if (alone || !command) return command;
-  const std::string name = std::filesystem::path(command->program).filename();
-  if (std::find(kMpiruns.begin(), kMpiruns.end(), name) == kMpiruns.end()) return std::nullopt;
+Command job_command() {
+  if (!launched_by_mpi()) return command_of(getpid());
+  Command mpirun = command_of(getppid());
+  require_repeatable(mpirun, getppid());
   // The waiting job's mpirun kills the whole group of rank 0 soon after asking it to end; this one has ranks to end
   // first.
-  command->own_group = true;
-  // Under Slurm it starts its daemons as a step, beside that of the waiting job instead of after it.
-  command->environment.emplace_back("SLURM_OVERLAP=1");
-  return command;
+  mpirun.own_group = true;
+  // Under Slurm it starts its daemons as a step, which without this would wait for the one of the waiting job to end.
+  mpirun.environment.emplace_back("SLURM_OVERLAP=1");
+  return mpirun;
 }
 
-int run_command(Command command, const std::map<std::string, std::string>& variables) {
+int run_command(Command command, const std::map<std::string, std::string>& variables,
+                const std::function<void()>& ending) {
   for (const auto& [name, value] : variables) command.environment.push_back(fmt::format("{}={}", name, value));
+  // Made here: a child of fork may not allocate.
   const std::vector<char*> arguments = pointers(command.arguments);
   const std::vector<char*> environment = pointers(command.environment);
+  std::array<int, 2> failure{};  // carries errno, or its end says that the command has begun
+  if (pipe2(failure.data(), O_CLOEXEC) != 0) throw core::Error(core::ExitCode::internal, "cannot make a pipe");
   const pid_t parent = getpid();
   // Nothing else tells a process without MPI that the mpirun it belongs to was killed.
   if (command.own_group) prctl(PR_SET_PDEATHSIG, SIGTERM);
   const pid_t child = fork();
   if (child < 0) throw core::Error(core::ExitCode::internal, "cannot start a launch: fork failed");
-  if (child == 0) {
-    prctl(PR_SET_PDEATHSIG, SIGTERM);  // no orphan may go on measuring
-    if (getppid() != parent) _exit(1);
-    if (command.own_group) setpgid(0, 0);
-    sched_setaffinity(0, sizeof command.cores, &command.cores);
-    if (chdir(command.folder.c_str()) == 0) execve(command.program.c_str(), arguments.data(), environment.data());
-    _exit(static_cast<int>(core::ExitCode::internal));
-  }
+  if (child == 0) become(command, arguments, environment, parent, failure[1]);
+  close(failure[1]);
+  const PassingOn signals(child);
   int status = 0;
   while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
+    if (asked_to_end_by != 0) ending();
+  }
+  if (asked_to_end_by != 0) {
+    ending();
+    std::signal(asked_to_end_by, SIG_DFL);
+    std::raise(asked_to_end_by);
+  }
+  int error = 0;
+  const bool begun = read(failure[0], &error, sizeof error) == 0;
+  close(failure[0]);
+  if (!begun) {
+    throw core::Error(core::ExitCode::internal, fmt::format("--launches: cannot start {} in {}: {}", command.program,
+                                                            command.folder, std::strerror(error)));
   }
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }

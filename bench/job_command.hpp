@@ -1,4 +1,5 @@
 #pragma once
+#include <functional>
 #include <map>
 #include <optional>
 #include <sched.h>
@@ -13,7 +14,8 @@ namespace ep::bench {
 bool launched_by_mpi();
 bool first_process();
 
-/// Whether this process's mpirun was given several programs ("a : b").
+/// Whether Open MPI's mpirun started this process, and whether it was given several programs ("a : b").
+bool launched_by_mpirun();
 bool several_programs();
 
 /// An environment variable; empty where there is none.
@@ -24,18 +26,22 @@ struct Command {
   std::string program;                 // path of the executable
   std::vector<std::string> arguments;  // its name first
   std::vector<std::string> environment;
-  std::string folder;      // where it runs
-  cpu_set_t cores{};       // that it may use
-  bool own_group = false;  // as a process group of its own
+  std::string folder;              // where it runs
+  std::optional<cpu_set_t> cores;  // that it may use; none where that is not known
+  bool own_group = false;          // as a process group of its own
 };
 
-/// The command that started this process's whole job, to be asked by rank 0's process: Open MPI's mpirun, if that is
-/// the process's parent, which it is where mpirun runs on rank 0's host; this program itself where there is no
-/// launcher. None where the launcher is another (srun), or out of sight on another host or behind a program between.
-std::optional<Command> job_command();
+/// The command that started this process's whole job, to be asked by rank 0's process: Open MPI's mpirun, which must be
+/// the process's parent, as it is where mpirun runs on rank 0's host; this program itself where there is no launcher.
+/// Throws Error (unsupported) where the launcher is another (srun), or out of sight on another host, outside a
+/// container or behind a program between, or has options that it can't be given twice.
+Command job_command();
 
-/// Runs the command with `variables` added to its environment, and returns its exit code (128 + signal when it was
-/// killed). It is told to end (SIGTERM) if this process dies before. Throws Error (internal) if it cannot be started.
-int run_command(Command command, const std::map<std::string, std::string>& variables);
+/// Runs the command with `variables` added to its environment and nothing to read, and returns its exit code (128 +
+/// signal when it was killed). A signal that asks this process to end or to go on is passed on; at one to end `ending`
+/// is called, and the process ends by it once the command has. The command is asked to end if this process is killed.
+/// Throws Error (internal) if it cannot be started.
+int run_command(Command command, const std::map<std::string, std::string>& variables,
+                const std::function<void()>& ending);
 
 }  // namespace ep::bench

@@ -34,17 +34,23 @@ class TemporaryFolder {
     }
     path_ = name;
   }
-  ~TemporaryFolder() {
+  ~TemporaryFolder() { remove(); }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  void remove() const {
     std::error_code ignored;
     std::filesystem::remove_all(path_, ignored);
   }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
   [[nodiscard]] std::string file(int index) const { return (path_ / fmt::format("{}.json", index)).string(); }
 
  private:
   std::filesystem::path path_;
 };
+
+void say(int index, int launches, const std::string& what) {
+  fmt::print(stderr, "epbench: launch {} of {} {}{}\n", index + 1, launches, what,
+             index > 0 ? ": medians are over those before it" : "");
+}
 
 }  // namespace
 
@@ -60,13 +66,13 @@ std::optional<measure::Choice> first_launch_choice() {
 }
 
 LaunchOutcome run_launches(const RunOptions& options, const std::function<void(const measure::Report&)>& keep) {
-  const std::optional<Command> command = job_command();
-  if (!command) {
+  const Command command = job_command();
+  const std::string mark = fmt::format("{}=", kIndexVariable);
+  if (std::any_of(command.environment.begin(), command.environment.end(),
+                  [&](const std::string& entry) { return entry.starts_with(mark); })) {
     throw core::Error(
         core::ExitCode::unsupported,
-        "--launches: wanted Open MPI's mpirun on rank 0's host, and no program between it and epbench, to "
-        "start the job again; where that is not so, 'scripts/launches N -- mpirun ...' starts N jobs and "
-        "merges their reports");
+        fmt::format("--launches: {} does not come through to epbench: each launch would start more", mark));
   }
   const TemporaryFolder folder;
   LaunchOutcome outcome;
@@ -75,15 +81,18 @@ LaunchOutcome run_launches(const RunOptions& options, const std::function<void(c
     std::map<std::string, std::string> variables = {{kIndexVariable, std::to_string(index)},
                                                     {kReportVariable, folder.file(index)}};
     if (index > 0) variables.emplace(kFirstVariable, folder.file(0));
-    const int code = run_command(*command, variables);
+    const int code = run_command(command, variables, [&] { folder.remove(); });
     outcome.exit_code = std::max(outcome.exit_code, code);
     // Wrong data is a result: the report shows it.
     if (code != 0 && code != static_cast<int>(core::ExitCode::wrong_data)) {
-      if (outcome.merged) {
-        fmt::print(stderr, "epbench: launch {} of {} ended with exit code {}: medians are over those before it\n",
-                   index + 1, options.launches, code);
-      }
+      // Of what ended the first, its ranks or mpirun have told.
+      if (index > 0) say(index, options.launches, fmt::format("ended with exit code {}", code));
       outcome.exit_code = code;
+      break;
+    }
+    if (!std::filesystem::exists(folder.file(index))) {
+      say(index, options.launches, "left no report");
+      outcome.exit_code = static_cast<int>(core::ExitCode::internal);
       break;
     }
     reports.push_back(report::read_file(folder.file(index)));

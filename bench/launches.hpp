@@ -22,7 +22,7 @@ std::optional<measure::Choice> first_launch_choice();
 /// (job_command): launches differ by more than the iterations of one (memory layout, placement of threads). To be
 /// called by rank 0's process, before MPI_Init; the others have nothing to do. `keep` gets the merged report after each
 /// launch, so that nothing is lost by what comes after. A launch that fails is the last; its exit code is then
-/// returned, with what was merged before. Throws Error (unsupported) where the job's command is not known.
+/// returned, with what was merged before. Throws Error (unsupported) where the job's command cannot be started again.
 struct LaunchOutcome {
   int exit_code = 0;
   std::optional<measure::Report> merged;

@@ -111,14 +111,24 @@ core::ExitCode run_several(const RunOptions& options, Invocation& invocation) {
                                            "--launches: not for an mpirun of several programs (':'), which may differ "
                                            "in it; 'scripts/launches N -- mpirun ...' starts N jobs"});
   }
-  if (!first_process()) return core::ExitCode::ok;  // nothing to do, and nobody to meet
+  // The others have nothing to do, and nobody to meet. Without mpirun there will be no launch, as rank 0 says.
+  if (!first_process()) return launched_by_mpirun() ? core::ExitCode::ok : core::ExitCode::unsupported;
   resolve(options);
+  if (options.cluster == "-" || options.placement == "-") {
+    throw core::InputError("--launches", "input", "-", "standard input can be read once only: wanted a file");
+  }
   for (const std::string& path : output_paths(options)) report::require_writable(path);
   RunOptions files = options;  // standard output waits for the last launch
   for (std::string* path : {&files.json, &files.csv, &files.trace}) {
     if (*path == "-") path->clear();
   }
-  const LaunchOutcome outcome = run_launches(options, [&](const measure::Report& kept) { write_files(files, kept); });
+  const LaunchOutcome outcome = run_launches(options, [&](const measure::Report& kept) {
+    try {
+      write_files(files, kept);
+    } catch (const core::Error& error) {  // no reason to stop: they are written again behind the table
+      fmt::print(stderr, "note: not saved yet: {}\n", error.what());
+    }
+  });
   if (!outcome.merged) return static_cast<core::ExitCode>(outcome.exit_code);
   write_outputs(options, *outcome.merged);
   const bool slow = too_slow(options, *outcome.merged, true);

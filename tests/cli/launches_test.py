@@ -61,27 +61,63 @@ class Launches(Folder):
         with open(out, encoding="utf-8") as file:
             self.assertEqual([(row["launches"], row["status"]) for row in json.load(file)["rows"]], [(1, "ok")] * 2)
 
-    def test_where_the_command_is_not_known(self):
-        twice = [EPBENCH, "run"] + SMALL + ["--launches", "2"]
-        once = [EPBENCH, "run"] + SMALL
-        for jobs in (["-n", "2", "sh", "-c", '"$@"; exit $?', "sh"] + twice, ["-n", "1"] + twice + [":", "-n", "1"] + once,
-                     ["-n", "1"] + once + [":", "-n", "1"] + twice):
-            done = subprocess.run(MPIRUN + jobs, capture_output=True, text=True, timeout=120, check=False)
-            self.assertEqual(done.returncode, 5, done.stderr)
+    def refuses(self, command, code, fragment):
+        with self.subTest(command=command):
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False)
+            self.assertEqual(done.returncode, code, done.stderr)
             lines = [line for line in done.stderr.splitlines() if line.startswith("epbench:")]
             self.assertEqual(len(lines), 1, done.stderr)
-            self.assertIn("scripts/launches", lines[0])
+            self.assertIn(fragment, lines[0])
+
+    def test_where_the_command_cannot_be_given_twice(self):
+        twice = [EPBENCH, "run"] + SMALL + ["--launches", "2"]
+        once = [EPBENCH, "run"] + SMALL
+        self.refuses(MPIRUN + ["-n", "2", "sh", "-c", '"$@"; exit $?', "sh"] + twice, 5, "scripts/launches")
+        self.refuses(MPIRUN + ["-n", "1"] + twice + [":", "-n", "1"] + once, 5, "scripts/launches")
+        self.refuses(MPIRUN + ["-n", "1"] + once + [":", "-n", "1"] + twice, 5, "scripts/launches")
+        self.refuses(MPIRUN + ["--wdir", self.folder, "-n", "2"] + twice, 5, "--wdir")
+        self.refuses(MPIRUN + ["--output-filename", self.path("said"), "-n", "2"] + twice, 5, "--output-filename")
+        self.refuses(MPIRUN + ["-n", "2"] + twice + ["--cluster", "-"], 6, "standard input")
+        index = "OMPI_EPBENCH_LAUNCH_INDEX"  # lost on the way, a launch would start launches
+        self.refuses(["env", f"{index}=0"] + MPIRUN + ["-n", "1", "env", "-u", index] + twice, 5, index)
+        # Not a number that a launcher around mpirun gave.
+        done = subprocess.run(["env", "PMI_RANK=1"] + MPIRUN + ["-n", "2"] + twice, capture_output=True, text=True,
+                              timeout=120, check=False)
+        self.assertIn("launches    2, medians", done.stdout, done.stderr)
+
+    def test_a_folder_that_goes_away(self):
+        """What is measured is printed all the same."""
+        folder = self.path("gone")
+        os.mkdir(folder)
+        command = MPIRUN + ["-n", "2", EPBENCH, "run"] + SMALL + ["--time-limit", "1", "--launches", "2", "--json",
+                                                                 os.path.join(folder, "out.json")]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as job:
+            self.assertTrue(becomes(lambda: ranks_of_launch(0, command[-1]), 60))
+            os.rmdir(folder)
+            output, errors = job.communicate(timeout=120)
+        self.assertEqual(job.returncode, 6, errors)
+        self.assertIn("launches    2, medians", output)
+        self.assertIn(command[-1], errors)
 
     def test_interrupted(self):
-        """The launch that runs ends with the job that waits for it."""
+        """The launch that runs saves what it has before mpirun returns, and ends with the job that waits for it."""
         mark = f"{os.getpid()}.25"  # tells these processes from others
-        command = MPIRUN + ["-n", "2", EPBENCH, "run"] + SMALL + ["--launches", "2", "-n", "1000000", "--time-limit", mark]
-        for end in (signal.SIGINT, signal.SIGKILL):
-            with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as job:
-                self.assertTrue(becomes(lambda: len(processes(mark)) >= 5, 60))  # mpirun twice, rank 0 and two ranks
+        command = MPIRUN + ["-n", "2", EPBENCH, "run"] + SMALL + ["--launches", "2", "-n", "1000000", "--time-limit", mark,
+                                                                 "--json", self.path("out.json")]
+        for end in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+            environment = os.environ | {"TMPDIR": self.folder}
+            with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment) as job:
+                self.assertTrue(becomes(lambda: len(ranks_of_launch(0, mark)) == 2, 60))
+                time.sleep(0 if end == signal.SIGKILL else 8)  # into the iterations
                 job.send_signal(end)
                 job.wait(60)
+                if end != signal.SIGKILL:
+                    with open(self.path("out.json"), encoding="utf-8") as file:
+                        self.assertGreater(json.load(file)["rows"][0]["iterations"], 0)
+                    os.remove(self.path("out.json"))
             self.assertTrue(becomes(lambda: not processes(mark), 60), processes(mark))
+            if end != signal.SIGKILL:
+                self.assertEqual([name for name in os.listdir(self.folder) if name.startswith("epbench")], [])
 
     def test_a_job_started_several_times(self):
         script = os.path.join(os.path.dirname(SCHEMA), "..", "scripts", "launches")
