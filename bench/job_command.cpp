@@ -28,44 +28,9 @@ constexpr std::array kMpiruns = {"mpirun", "mpiexec", "orterun", "prterun", "prt
 // files.
 constexpr std::array kOnceOnly = {"wdir", "wd", "set-cwd-to-session-dir", "output-filename"};
 
-volatile std::sig_atomic_t asked_to_end_by = 0;
-volatile pid_t running = 0;
-
-void pass_on(int signal) {
-  if (signal != SIGCONT) asked_to_end_by = signal;
-  if (running > 0) kill(running, signal);
-}
-
-/// Passes signals on as long as it lives; those that were ignored stay so.
-class PassingOn {
- public:
-  explicit PassingOn(pid_t process) {
-    running = process;
-    for (std::size_t i = 0; i < kSignals.size(); ++i) {
-      struct sigaction action {};
-      action.sa_handler = pass_on;  // and no SA_RESTART: waitpid is to return
-      sigaction(kSignals[i], nullptr, &before_[i]);
-      if (before_[i].sa_handler != SIG_IGN) sigaction(kSignals[i], &action, nullptr);
-    }
-  }
-  ~PassingOn() {
-    for (std::size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &before_[i], nullptr);
-    running = 0;
-  }
-  PassingOn(const PassingOn&) = delete;
-  PassingOn& operator=(const PassingOn&) = delete;
-
- private:
-  // mpirun sends SIGCONT, which ranks take as the time to save, a second before SIGTERM.
-  static constexpr std::array kSignals = {SIGCONT, SIGTERM, SIGINT, SIGHUP};
-  std::array<struct sigaction, kSignals.size()> before_{};
-};
-
 /// What a forked child does: the command, or else the reason into `failure`.
 [[noreturn]] void become(const Command& command, const std::vector<char*>& arguments,
-                         const std::vector<char*>& environment, pid_t parent, int failure) {
-  prctl(PR_SET_PDEATHSIG, SIGTERM);  // no orphan may go on measuring
-  if (getppid() != parent) _exit(1);
+                         const std::vector<char*>& environment, int failure) {
   if (command.own_group) setpgid(0, 0);
   if (command.cores) sched_setaffinity(0, sizeof *command.cores, &*command.cores);
   const int nothing = open("/dev/null", O_RDONLY);  // else the first of several would read it all
@@ -74,6 +39,25 @@ class PassingOn {
   const int error = errno;
   [[maybe_unused]] const ssize_t told = write(failure, &error, sizeof error);
   _exit(static_cast<int>(core::ExitCode::internal));
+}
+
+/// Waits for the child and returns its exit code; ends this process by a signal that asks for it.
+int wait_for(pid_t child, bool mpirun, const Signals& signals, const std::function<void()>& ending) {
+  int status = 0;
+  while (waitpid(child, &status, WNOHANG) == 0) {
+    const int signal = signals.next();
+    if (signal == SIGCONT) kill(child, signal);  // from mpirun, a second before it ends ranks: the time to save
+    if (signal == SIGCONT || signal == SIGCHLD) continue;
+    ending();
+    // An mpirun is told by this process's death, once: at a second signal it would leave its ranks as they are.
+    if (!mpirun) {
+      kill(child, signal);
+      waitpid(child, &status, 0);
+    }
+    signals.restore();
+    std::raise(signal);
+  }
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
 core::Error unsupported(const std::string& why) {
@@ -176,7 +160,7 @@ Command job_command() {
   return mpirun;
 }
 
-int run_command(Command command, const std::map<std::string, std::string>& variables,
+int run_command(Command command, const std::map<std::string, std::string>& variables, const Signals& signals,
                 const std::function<void()>& ending) {
   for (const auto& [name, value] : variables) command.environment.push_back(fmt::format("{}={}", name, value));
   // Made here: a child of fork may not allocate.
@@ -189,18 +173,14 @@ int run_command(Command command, const std::map<std::string, std::string>& varia
   if (command.own_group) prctl(PR_SET_PDEATHSIG, SIGTERM);
   const pid_t child = fork();
   if (child < 0) throw core::Error(core::ExitCode::internal, "cannot start a launch: fork failed");
-  if (child == 0) become(command, arguments, environment, parent, failure[1]);
+  if (child == 0) {
+    signals.restore();
+    prctl(PR_SET_PDEATHSIG, SIGTERM);  // no orphan may go on measuring
+    if (getppid() != parent) _exit(1);
+    become(command, arguments, environment, failure[1]);
+  }
   close(failure[1]);
-  const PassingOn signals(child);
-  int status = 0;
-  while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
-    if (asked_to_end_by != 0) ending();
-  }
-  if (asked_to_end_by != 0) {
-    ending();
-    std::signal(asked_to_end_by, SIG_DFL);
-    std::raise(asked_to_end_by);
-  }
+  const int code = wait_for(child, command.own_group, signals, ending);
   int error = 0;
   const bool begun = read(failure[0], &error, sizeof error) == 0;
   close(failure[0]);
@@ -208,7 +188,7 @@ int run_command(Command command, const std::map<std::string, std::string>& varia
     throw core::Error(core::ExitCode::internal, fmt::format("--launches: cannot start {} in {}: {}", command.program,
                                                             command.folder, std::strerror(error)));
   }
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  return code;
 }
 
 }  // namespace ep::bench

@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "bench/signals.hpp"
+
 namespace ep::bench {
 
 /// Whether a launcher of MPI jobs started this process; true for rank 0's process, and where there is no launcher.
@@ -38,10 +40,10 @@ struct Command {
 Command job_command();
 
 /// Runs the command with `variables` added to its environment and nothing to read, and returns its exit code (128 +
-/// signal when it was killed). A signal that asks this process to end or to go on is passed on; at one to end `ending`
-/// is called, and the process ends by it once the command has. The command is asked to end if this process is killed.
-/// Throws Error (internal) if it cannot be started.
-int run_command(Command command, const std::map<std::string, std::string>& variables,
+/// signal when it was killed). SIGCONT is passed on. At a signal that asks this process to end, `ending` is called, and
+/// the process ends by it, which asks the command to end; without a launcher once it has. Throws Error (internal) if
+/// the command cannot be started.
+int run_command(Command command, const std::map<std::string, std::string>& variables, const Signals& signals,
                 const std::function<void()>& ending);
 
 }  // namespace ep::bench

@@ -47,11 +47,6 @@ class TemporaryFolder {
   std::filesystem::path path_;
 };
 
-void say(int index, int launches, const std::string& what) {
-  fmt::print(stderr, "epbench: launch {} of {} {}{}\n", index + 1, launches, what,
-             index > 0 ? ": medians are over those before it" : "");
-}
-
 }  // namespace
 
 std::optional<LaunchChild> launch_child() {
@@ -74,30 +69,36 @@ LaunchOutcome run_launches(const RunOptions& options, const std::function<void(c
         core::ExitCode::unsupported,
         fmt::format("--launches: {} does not come through to epbench: each launch would start more", mark));
   }
+  const Signals signals;  // outlives the folder: no signal may leave that behind
   const TemporaryFolder folder;
   LaunchOutcome outcome;
   std::vector<measure::Report> reports;
+  const auto say = [&](int index, const std::string& how) {
+    fmt::print(stderr, "epbench: launch {} of {} {}{}\n", index + 1, options.launches, how,
+               index > 0 ? ": medians are over those before it" : "");
+  };
   for (int index = 0; index < options.launches; ++index) {
     std::map<std::string, std::string> variables = {{kIndexVariable, std::to_string(index)},
                                                     {kReportVariable, folder.file(index)}};
     if (index > 0) variables.emplace(kFirstVariable, folder.file(0));
-    const int code = run_command(command, variables, [&] { folder.remove(); });
-    outcome.exit_code = std::max(outcome.exit_code, code);
-    // Wrong data is a result: the report shows it.
-    if (code != 0 && code != static_cast<int>(core::ExitCode::wrong_data)) {
-      // Of what ended the first, its ranks or mpirun have told.
-      if (index > 0) say(index, options.launches, fmt::format("ended with exit code {}", code));
-      outcome.exit_code = code;
-      break;
-    }
-    if (!std::filesystem::exists(folder.file(index))) {
-      say(index, options.launches, "left no report");
+    try {
+      const int code = run_command(command, variables, signals, [&] { folder.remove(); });
+      // Wrong data is a result: the report shows it.
+      if (code != 0 && code != static_cast<int>(core::ExitCode::wrong_data)) {
+        // Of what ended the first, its ranks or mpirun have told.
+        if (index > 0 || (code > 128 && !launched_by_mpi())) say(index, fmt::format("ended with exit code {}", code));
+        outcome.exit_code = code;
+        break;
+      }
+      reports.push_back(report::read_file(folder.file(index)));
+      outcome.merged = measure::merge_launches(reports);
+      outcome.exit_code = std::max(outcome.exit_code, code);
+      keep(*outcome.merged);
+    } catch (const core::Error& error) {
+      say(index, fmt::format("failed ({})", error.what()));
       outcome.exit_code = static_cast<int>(core::ExitCode::internal);
       break;
     }
-    reports.push_back(report::read_file(folder.file(index)));
-    outcome.merged = measure::merge_launches(reports);
-    keep(*outcome.merged);
   }
   return outcome;
 }

@@ -1,5 +1,6 @@
 """Starts a job several times, by --launches and by scripts/launches. Arguments: see run_support.py."""
 
+import contextlib
 import json
 import os
 import signal
@@ -51,7 +52,7 @@ class Launches(Folder):
         """A rank of the second launch is killed: the first one's medians are there, in the file and as a table."""
         out = self.path("out.json")
         command = MPIRUN + ["-n", "2", EPBENCH, "run"] + SMALL + ["--time-limit", "2", "--launches", "3", "--json", out]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as job:
+        with job_of(command) as job:
             self.assertTrue(becomes(lambda: ranks_of_launch(1, out), 60))
             os.kill(ranks_of_launch(1, out)[-1], signal.SIGKILL)
             output, errors = job.communicate(timeout=120)
@@ -89,35 +90,57 @@ class Launches(Folder):
         """What is measured is printed all the same."""
         folder = self.path("gone")
         os.mkdir(folder)
-        command = MPIRUN + ["-n", "2", EPBENCH, "run"] + SMALL + ["--time-limit", "1", "--launches", "2", "--json",
-                                                                 os.path.join(folder, "out.json")]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as job:
-            self.assertTrue(becomes(lambda: ranks_of_launch(0, command[-1]), 60))
+        out = os.path.join(folder, "out.json")
+        with job_of(MPIRUN + ["-n", "2", EPBENCH, "run"] + SMALL + ["--launches", "2", "--json", out]) as job:
+            self.assertTrue(becomes(lambda: ranks_of_launch(0, out), 60))
             os.rmdir(folder)
             output, errors = job.communicate(timeout=120)
         self.assertEqual(job.returncode, 6, errors)
         self.assertIn("launches    2, medians", output)
-        self.assertIn(command[-1], errors)
+        self.assertIn(out, errors)
+
+    def test_a_launch_that_cannot_start(self):
+        folder = self.path("gone")
+        os.mkdir(folder)
+        mark = f"0.5{os.getpid()}"
+        with job_of([EPBENCH, "run"] + SMALL + ["--launches", "2", "--time-limit", mark, "--json", "-"], cwd=folder) as job:
+            self.assertTrue(becomes(lambda: any("OMPI_EPBENCH_LAUNCH_INDEX=0" in strings_of(process, "environ")
+                                                for process in processes(mark)), 60))
+            os.rmdir(folder)
+            output, errors = job.communicate(timeout=120)
+        self.assertEqual(job.returncode, 1, errors)
+        self.assertIn("launch 2 of 2 failed", errors)
+        self.assertEqual([row["launches"] for row in json.loads(output)["rows"]], [1, 1])
 
     def test_interrupted(self):
         """The launch that runs saves what it has before mpirun returns, and ends with the job that waits for it."""
-        mark = f"{os.getpid()}.25"  # tells these processes from others
+        mark = f"300.{os.getpid()}"  # tells these processes from others
+        out = self.path("out.json")
         command = MPIRUN + ["-n", "2", EPBENCH, "run"] + SMALL + ["--launches", "2", "-n", "1000000", "--time-limit", mark,
-                                                                 "--json", self.path("out.json")]
+                                                                 "--json", out]
+        segments = set(os.listdir("/dev/shm"))
         for end in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
-            environment = os.environ | {"TMPDIR": self.folder}
-            with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment) as job:
+            with job_of(command, env=os.environ | {"TMPDIR": self.folder}) as job:
                 self.assertTrue(becomes(lambda: len(ranks_of_launch(0, mark)) == 2, 60))
-                time.sleep(0 if end == signal.SIGKILL else 8)  # into the iterations
+                self.assertTrue(becomes(lambda: self.saved(job, out), 60))
+                os.remove(out)
                 job.send_signal(end)
-                job.wait(60)
-                if end != signal.SIGKILL:
-                    with open(self.path("out.json"), encoding="utf-8") as file:
-                        self.assertGreater(json.load(file)["rows"][0]["iterations"], 0)
-                    os.remove(self.path("out.json"))
+                job.communicate(timeout=60)
+            if end != signal.SIGKILL:
+                self.assertTrue(os.path.exists(out))
             self.assertTrue(becomes(lambda: not processes(mark), 60), processes(mark))
+            self.assertTrue(becomes(lambda: set(os.listdir("/dev/shm")) <= segments, 60), "a launch left shared memory")
             if end != signal.SIGKILL:
                 self.assertEqual([name for name in os.listdir(self.folder) if name.startswith("epbench")], [])
+
+    def saved(self, job, path):
+        """SIGCONT is the time to save, also for the ranks of a launch."""
+        job.send_signal(signal.SIGCONT)
+        time.sleep(0.5)
+        if not os.path.exists(path):
+            return False
+        with open(path, encoding="utf-8") as file:
+            return json.load(file)["rows"][0]["iterations"] > 0
 
     def test_a_job_started_several_times(self):
         script = os.path.join(os.path.dirname(SCHEMA), "..", "scripts", "launches")
@@ -136,6 +159,17 @@ class Launches(Folder):
         for arguments in ([], ["0", "--"] + command, ["2", "--keep"], ["2", "--", "true"]):
             done = subprocess.run([script, *arguments], capture_output=True, text=True, timeout=60, check=False)
             self.assertEqual(done.returncode, 6, done.stderr)
+
+
+@contextlib.contextmanager
+def job_of(command, **options):
+    """A job that a failed assertion does not leave behind."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options) as job:
+        try:
+            yield job
+        except BaseException:
+            job.kill()
+            raise
 
 
 def processes(word):
