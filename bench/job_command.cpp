@@ -101,7 +101,7 @@ void require_repeatable(const Command& mpirun, pid_t process) {
   std::error_code failed;
   if (!std::filesystem::equivalent(mpirun.program, fmt::format("/proc/{}/exe", process), failed)) {
     throw unsupported(
-        fmt::format("the mpirun that did is not the {} to be found from here (a container?)", mpirun.program));
+        fmt::format("this job's mpirun is not the {} to be found from here (a container?)", mpirun.program));
   }
   for (const std::string& argument : mpirun.arguments) {
     const std::size_t dashes = argument.find_first_not_of('-');
