@@ -15,13 +15,11 @@
 
 #include <fmt/format.h>
 
-#include "core/error.hpp"
-
 namespace ep::bench {
 
 namespace {
 
-// What tells a process its rank, by who is to be believed: a shell started by srun may start mpirun.
+// What tells a process its rank, the most trusted first: a shell that srun started may start mpirun.
 constexpr std::array kRankVariables = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"};
 constexpr std::array kMpiruns = {"mpirun", "mpiexec", "orterun", "prterun", "prte"};
 // mpirun goes into its ranks' folder itself, so that where it was started is not known; and it truncates its ranks'
@@ -60,14 +58,6 @@ int wait_for(pid_t child, bool mpirun, const Signals& signals, const std::functi
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-core::Error unsupported(const std::string& why) {
-  return {
-      core::ExitCode::unsupported,
-      fmt::format("--launches: cannot start the job again: {}; 'scripts/launches N -- mpirun ...' starts N jobs and "
-                  "merges their reports",
-                  why)};
-}
-
 /// The strings, each ended by a zero byte, of a file in /proc.
 std::vector<std::string> strings_of(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
@@ -93,21 +83,21 @@ Command command_of(pid_t process) {
 void require_repeatable(const Command& mpirun, pid_t process) {
   const std::string name = std::filesystem::path(mpirun.program).filename();
   if (!launched_by_mpirun() || std::find(kMpiruns.begin(), kMpiruns.end(), name) == kMpiruns.end()) {
-    throw unsupported(
+    throw cannot_start_again(
         fmt::format("wanted Open MPI's mpirun on rank 0's host and no program between it and epbench, which {} "
                     "started",
                     name.empty() ? "another" : "'" + name + "'"));
   }
   std::error_code failed;
   if (!std::filesystem::equivalent(mpirun.program, fmt::format("/proc/{}/exe", process), failed)) {
-    throw unsupported(
+    throw cannot_start_again(
         fmt::format("this job's mpirun is not the {} to be found from here (a container?)", mpirun.program));
   }
   for (const std::string& argument : mpirun.arguments) {
     const std::size_t dashes = argument.find_first_not_of('-');
     if (dashes != 1 && dashes != 2) continue;
     if (std::find(kOnceOnly.begin(), kOnceOnly.end(), argument.substr(dashes)) != kOnceOnly.end()) {
-      throw unsupported(fmt::format("mpirun cannot be given {} twice", argument));
+      throw cannot_start_again(fmt::format("mpirun cannot be given {} twice", argument));
     }
   }
 }
@@ -146,6 +136,14 @@ bool launched_by_mpirun() {
 bool several_programs() {
   const std::string_view programs = variable("OMPI_NUM_APP_CTX");
   return !programs.empty() && programs != "1";
+}
+
+core::Error cannot_start_again(const std::string& why) {
+  return {
+      core::ExitCode::unsupported,
+      fmt::format("--launches: cannot start the job again: {}; 'scripts/launches N -- mpirun ...' starts N jobs and "
+                  "merges their reports",
+                  why)};
 }
 
 Command job_command() {

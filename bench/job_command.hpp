@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "bench/signals.hpp"
+#include "core/error.hpp"
 
 namespace ep::bench {
 
@@ -32,6 +33,9 @@ struct Command {
   std::optional<cpu_set_t> cores;  // that it may use; none where that is not known
   bool own_group = false;          // as a process group of its own
 };
+
+/// The error (unsupported) of a job that epbench cannot start again, with the remedy.
+core::Error cannot_start_again(const std::string& why);
 
 /// The command that started this process's whole job, to be asked by rank 0's process: Open MPI's mpirun, which must be
 /// the process's parent, as it is where mpirun runs on rank 0's host; this program itself where there is no launcher.

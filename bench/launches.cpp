@@ -65,9 +65,8 @@ LaunchOutcome run_launches(const RunOptions& options, const std::function<void(c
   const std::string mark = fmt::format("{}=", kIndexVariable);
   if (std::any_of(command.environment.begin(), command.environment.end(),
                   [&](const std::string& entry) { return entry.starts_with(mark); })) {
-    throw core::Error(
-        core::ExitCode::unsupported,
-        fmt::format("--launches: {} does not come through to epbench: each launch would start more", mark));
+    throw cannot_start_again(
+        fmt::format("{} does not come through to epbench, so each launch would start more", kIndexVariable));
   }
   const Signals signals;  // outlives the folder: no signal may leave that behind
   const TemporaryFolder folder;

@@ -107,9 +107,8 @@ core::ExitCode run_job(const RunOptions& options, const Invocation& invocation, 
 /// The job several times, by rank 0's process of the job that waits for it.
 core::ExitCode run_several(const RunOptions& options, Invocation& invocation) {
   if (several_programs()) {
-    return report_usage_error(invocation, {core::ExitCode::unsupported,
-                                           "--launches: not for an mpirun of several programs (':'), which may differ "
-                                           "in it; 'scripts/launches N -- mpirun ...' starts N jobs"});
+    return report_usage_error(invocation,
+                              cannot_start_again("mpirun was given several programs, which may differ in it"));
   }
   // The others have nothing to do, and nobody to meet. Without mpirun there will be no launch, as rank 0 says.
   if (!first_process()) return launched_by_mpirun() ? core::ExitCode::ok : core::ExitCode::unsupported;
